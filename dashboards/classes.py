@@ -1,0 +1,64 @@
+"""Per-class accuracy as numbers: trials x classes, and which classes are hard."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+
+from dashboards.views import SweepTables, by_rank
+
+
+class ClassCounts(NamedTuple):
+    """Images and right answers of trials x classes in one split; None where a trial has no such class.
+
+    `trials` are positions by rank, `names` and `ids` label the classes in the data's order, `mean` is the mean accuracy
+    of each class over complete trials (over all when none is), `hardest` the order from the lowest mean.
+    """
+
+    split: str
+    trials: list[int]
+    names: list[str]
+    ids: list[str]
+    images: list[list[int | None]]
+    correct: list[list[int | None]]
+    mean: list[float]
+    hardest: list[int]
+
+
+def class_counts(tables: SweepTables) -> tuple[ClassCounts, ...]:
+    """Per-class counts of each split that has them, the test images first."""
+    splits = [split for split in ("test", "val") if (tables.per_class["split"] == split).any()]
+    return tuple(_class_counts(by_rank(tables), tables.per_class, split) for split in splits)
+
+
+def _class_counts(trials: pd.DataFrame, per_class: pd.DataFrame, split: str) -> ClassCounts:
+    rows = per_class[per_class["split"] == split].drop_duplicates(["key", "id", "class"])
+    classes = rows.drop_duplicates(["id", "class"]).sort_values("class_index", kind="stable")
+    keys = [key for key in trials["key"] if key in set(rows["key"])]
+    columns = pd.MultiIndex.from_frame(classes[["id", "class"]])
+    wide = rows.pivot(index="key", columns=["id", "class"], values=["images", "correct"])
+    images, correct = (wide[what].reindex(index=keys, columns=columns).to_numpy(float) for what in ("images", "correct"))
+    complete = (trials.set_index("key")["state"].reindex(keys) == "complete").to_numpy()
+    mean = _mean_accuracy(images, correct, complete if complete.any() else np.ones_like(complete))
+    return ClassCounts(
+        split=split,
+        trials=[int(position) for position in np.flatnonzero(trials["key"].isin(keys))],
+        names=classes["class"].tolist(),
+        ids=classes["id"].tolist(),
+        images=_counts(images),
+        correct=_counts(correct),
+        mean=mean.tolist(),
+        hardest=np.argsort(mean, kind="stable").tolist(),
+    )
+
+
+def _mean_accuracy(images: np.ndarray, correct: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The mean over chosen trials of correct / images, by class; NaN for a class without images."""
+    accuracy = np.divide(correct, images, out=np.full_like(images, np.nan), where=images > 0)[chosen]
+    known = np.isfinite(accuracy)
+    total = np.where(known, accuracy, 0).sum(axis=0)
+    return np.divide(total, known.sum(axis=0), out=np.full(images.shape[1], np.nan), where=known.any(axis=0))
+
+
+def _counts(matrix: np.ndarray) -> list[list[int | None]]:
+    return [[int(value) if np.isfinite(value) else None for value in row] for row in matrix]

@@ -1,0 +1,60 @@
+"""The values of an axis as a few named levels, for colours and legends."""
+
+import json
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+
+MOST = 8
+BINS = 6
+
+
+class Levels(NamedTuple):
+    """Names of the levels and each trial's level; `ordered` when they are numbers from low to high."""
+
+    labels: tuple[str, ...]
+    of_trial: tuple[int, ...]
+    ordered: bool
+
+
+def label(value: Any) -> str:
+    """A setting's value for people: numbers short, lists with commas, missing as "not set"."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return ", ".join(label(item) for item in value) or "none"
+    if value is None or value is pd.NA or value != value:
+        return "not set"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def varies(values: pd.Series) -> bool:
+    return len({label(value) for value in values}) > 1
+
+
+def axis_levels(values: pd.Series) -> Levels:
+    """At most eight levels: the values themselves, else ranges of numbers with about as many trials in each, or the
+    most frequent texts and "other"."""
+    is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    if is_number and values.notna().any():
+        return _numbers(values.astype(float))
+    names = [label(value) for value in values]
+    common = [name for name, _ in Counter(names).most_common()]
+    kept = sorted(common if len(common) <= MOST else common[: MOST - 1])
+    labels = kept if len(common) <= MOST else [*kept, "other"]
+    return Levels(tuple(labels), tuple(labels.index(name) if name in kept else len(kept) for name in names), False)
+
+
+def _numbers(values: pd.Series) -> Levels:
+    distinct = np.sort(values.dropna().unique())
+    if len(distinct) <= MOST:
+        labels, codes = [label(value) for value in distinct.tolist()], np.searchsorted(distinct, values)
+    else:
+        edges = np.unique(np.quantile(values.dropna(), np.linspace(0, 1, BINS + 1)))
+        codes = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
+        labels = [f"{low:.3g} – {high:.3g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    if values.isna().any():
+        codes, labels = np.where(values.isna(), len(labels), codes), [*labels, "not set"]
+    return Levels(tuple(labels), tuple(codes.tolist()), True)

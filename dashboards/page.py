@@ -1,0 +1,201 @@
+"""Tables of sweeps -> one self-contained HTML page: no network, no file beside it."""
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby, pairwise
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+
+from dashboards import figures
+from dashboards.classes import ClassCounts, class_counts
+from dashboards.levels import label
+from dashboards.ranking import objective
+from dashboards.views import (
+    Column,
+    Leaderboard,
+    Overview,
+    SweepTables,
+    by_rank,
+    curves,
+    families,
+    leaderboard,
+    metric_kind,
+    metric_label,
+    overview,
+    trial_labels,
+    trial_levels,
+)
+
+DIGITS = 6
+
+
+class Tile(NamedTuple):
+    """One number worth large type."""
+
+    label: str
+    value: str
+    note: str
+
+
+class Section(NamedTuple):
+    """What the template shows of one sweep."""
+
+    sweep: SweepTables
+    overview: Overview
+    board: Leaderboard
+    headline: str
+    tiles: tuple[Tile, ...]
+    splits: tuple[ClassCounts, ...]
+    data: Mapping[str, Any]
+
+
+def render(sweeps: Sequence[SweepTables]) -> str:
+    """The page of one or more sweeps."""
+    scripts = [_script(get_plotlyjs()), _script(_resource("page.js"))]
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    environment.filters.update(shown=shown, setting=label, exact=_exact, metric=with_unit, groupwise=_groupwise, edges=_edges)
+    sections = [_section(sweep) for sweep in sweeps]
+    payload = {
+        "themes": {name: figures.theme(theme) for name, theme in figures.THEMES.items()},
+        "figures": {"curves": figures.learning_curves(), "classes": figures.class_heatmap(), "ranking": figures.ranking()},
+        "sweeps": [section.data for section in sections],
+    }
+    return environment.from_string(_resource("template.html")).render(
+        title=", ".join(sweep.name for sweep in sweeps),
+        policy=_policy(scripts),
+        themes={name: asdict(theme) for name, theme in figures.THEMES.items()},
+        style=Markup(_resource("page.css")),
+        scripts=scripts,
+        sections=sections,
+        payload=Markup(embedded(payload)),
+    )
+
+
+def _resource(name: str) -> str:
+    return (files("dashboards") / name).read_text(encoding="utf-8")
+
+
+def _script(text: str) -> Markup:
+    if "</script" in text.lower() or "<!--" in text:
+        raise AssertionError("a script of the page would end its own element")
+    return Markup("\n" + text.replace("\r\n", "\n") + "\n")
+
+
+def _policy(scripts: Iterable[str]) -> str:
+    """A content security policy that lets only these scripts run, and nothing load from anywhere."""
+    digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+
+
+def embedded(value: Any) -> str:
+    """JSON that is safe inside a script element, whatever the texts in it say."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    escapes = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+    return text.translate(str.maketrans(escapes))
+
+
+def shown(value: Any, kind: str) -> str:
+    """A cell of a table, for people."""
+    if value is None or isinstance(value, float) and math.isnan(value):
+        return "–"
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if kind == "percent":
+        return f"{value * 100:.2f}"
+    if kind == "number" and isinstance(value, float):
+        return f"{value:.3f}" if 0.01 <= abs(value) < 100 else f"{value:.4g}"
+    return label(value)
+
+
+def _exact(value: Any) -> str:
+    """What a number sorts by; empty where there is none, so that it comes last."""
+    return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value else ""
+
+
+class Group(NamedTuple):
+    name: str
+    size: int
+
+
+def _groupwise(columns: Sequence[Column]) -> list[Group]:
+    """Neighbouring columns of one group, for the header above the header."""
+    return [Group(name, len(list(part))) for name, part in groupby(columns, key=lambda column: column.group)]
+
+
+def _edges(columns: Sequence[Column]) -> list[str]:
+    """The class of each column that starts a group after the first."""
+    groups = [column.group for column in columns]
+    return ["", *(" edge" if group != before else "" for before, group in pairwise(groups))]
+
+
+def _section(sweep: SweepTables) -> Section:
+    view, board, splits = overview(sweep), leaderboard(sweep), class_counts(sweep)
+    return Section(sweep, view, board, _headline(sweep, view, board), _tiles(sweep, view), splits, _data(sweep, board, splits))
+
+
+def _headline(sweep: SweepTables, view: Overview, board: Leaderboard) -> str:
+    """What came out, in one sentence; or why nothing did."""
+    what = metric_label(sweep.metric)
+    if board.best is not None and view.best is not None:
+        provisional = "" if view.best["state"] == "complete" else " so far, though pruned: no trial is complete"
+        return f"{trial_labels(sweep)[board.best]} has the best {what}{provisional}."
+    ended = {state for state, _ in view.states} - {"running", "waiting"}
+    if not view.total:
+        return "This sweep has no trials yet."
+    if not ended:
+        return "No trial has ended yet. Numbers appear here as trials end."
+    if not ended & {"complete", "pruned"}:
+        return f"No trial has completed ({' or '.join(sorted(ended))} so far), so none is best."
+    return f"No trial has a finite {what}, so none is best."
+
+
+def with_unit(value: Any, metric: str) -> str:
+    text, kind = shown(value, metric_kind(metric)), metric_kind(metric)
+    return f"{text} %" if kind == "percent" and text != shown(None, kind) else text
+
+
+def _tiles(sweep: SweepTables, view: Overview) -> tuple[Tile, ...]:
+    tiles = []
+    if view.best is not None:
+        test = "test/" + sweep.metric.rpartition("/")[2]
+        epoch, epochs = view.best["best_epoch"], view.best["epochs_run"]
+        note = f"trial {view.best['number']}, epoch {shown(epoch, 'count')} of {epochs}"
+        tiles.append(Tile(f"best {metric_label(sweep.metric)}", with_unit(view.best[sweep.metric], sweep.metric), note))
+        if test in view.best and test != sweep.metric:
+            tiles.append(Tile(f"its {metric_label(test)}", with_unit(view.best[test], test), "measured once, at that epoch"))
+    ended = sum(count for state, count in view.states if state not in ("running", "waiting"))
+    tiles.append(Tile("trials", str(view.total), f"{ended} ended"))
+    saved = view.epochs_saved
+    tiles.append(Tile("epochs trained", f"{view.epochs_run:,}", f"pruning left out {saved:,}" if saved else ""))
+    return tuple(tiles)
+
+
+def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts]) -> dict[str, Any]:
+    """The numbers that page.js draws: columns, not rows, and every text once."""
+    trials, drawn = by_rank(sweep), curves(sweep)
+    test = "test/" + sweep.metric.rpartition("/")[2]
+    return {
+        "metric": metric_label(sweep.metric), "kind": metric_kind(sweep.metric), "test": metric_label(test), "best": board.best,
+        "trials": {"number": trials["number"].tolist(), "state": trials["state"].tolist(), "label": trial_labels(sweep)},
+        "objective": rounded(objective(trials, sweep.metric)),
+        "testObjective": rounded(objective(trials, test)) if test != sweep.metric else [None] * len(trials),
+        "levels": {axis: levels._asdict() for axis, levels in trial_levels(sweep).items()},
+        "families": [family._asdict() for family in families(list(drawn.metrics), sweep.metric)],
+        "curves": {"offsets": drawn.offsets, "epochs": drawn.epochs,
+                   "metrics": {name: rounded(values) for name, values in drawn.metrics.items()}},
+        "classes": [split._asdict() | {"mean": rounded(split.mean)} for split in splits],
+    }
+
+
+def rounded(values: Iterable[float]) -> list[float | None]:
+    """Numbers at six significant digits, None for those that are not finite."""
+    return [float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None for value in values]

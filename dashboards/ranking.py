@@ -1,0 +1,39 @@
+"""Which trial comes first: the one rule that the page, the terminal and the best trial share."""
+
+from collections.abc import Hashable
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+
+STATES = ("complete", "pruned", "running", "diverged", "failed", "waiting")
+
+
+def objective(trials: pd.DataFrame, metric: str) -> pd.Series:
+    """The metric of each trial as float; NaN where it is missing, infinite or NaN."""
+    if metric not in trials.columns:
+        return pd.Series(np.nan, index=trials.index, dtype=float)
+    values = pd.to_numeric(trials[metric], errors="coerce").astype(float)
+    return values.where(np.isfinite(values))
+
+
+def ranked(trials: pd.DataFrame, metric: str, mode: str) -> list[Hashable]:
+    """Row labels, best first: complete trials, then pruned, running, diverged, failed and waiting ones.
+
+    Within a state by the metric (those without it last), and among equals by number.
+    """
+    order = pd.DataFrame({
+        "state": trials["state"].map(STATES.index),
+        "value": objective(trials, metric) * (-1 if mode == "max" else 1),
+        "number": trials["number"],
+    })
+    return list(order.sort_values(["state", "value", "number"], kind="stable", na_position="last").index)
+
+
+def best(trials: pd.DataFrame, metric: str, mode: str) -> Hashable | None:
+    """The row label of the best complete trial, or of the best pruned one when none is complete; NaN never wins."""
+    for state in ("complete", "pruned"):
+        candidates = trials[trials["state"] == state]
+        if len(candidates):
+            first = ranked(candidates, metric, mode)[0]
+            return first if objective(candidates, metric).notna()[first] else None
+    return None

@@ -1,0 +1,66 @@
+"""AlexNet (Krizhevsky 2014, "One weird trick"), as torchvision builds it, and a compact form for 32-64 px images.
+
+Legend: N images, S pixels a side, K classes.
+    full:    images (N, 3, S, S) -> features (N, 256, 6, 6) after adaptive pooling -> 4096 -> 4096 -> logits (N, K)
+    compact: images (N, 3, S, S) -> features (N, 256, S/16, S/16) pooled to (N, 256, 2, 2) -> 256 -> 256 -> logits (N, K)
+"""
+
+from functools import partial
+
+from torch import Tensor, nn
+
+
+def alexnet(classes: int, *, compact: bool = False, batch_norm: bool = False, dropout: float = 0.5) -> nn.Module:
+    """AlexNet with `classes` outputs; `compact` has 2.6 M parameters at any image size of 32 px or more."""
+    return _compact(classes, batch_norm, dropout) if compact else _full(classes, batch_norm, dropout)
+
+
+def _convolution(channels_in: int, channels_out: int, kernel: int, batch_norm: bool, stride: int = 1, padding: int = 1) -> list[nn.Module]:
+    """A convolution and its ReLU, with batch normalisation between (and then no bias, which it would cancel)."""
+    convolution = nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=not batch_norm)
+    normalisation = [nn.BatchNorm2d(channels_out)] if batch_norm else []
+    return [convolution, *normalisation, nn.ReLU(inplace=True)]
+
+
+def _head(features: int, hidden: int, classes: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Dropout(dropout), nn.Linear(features, hidden), nn.ReLU(inplace=True),
+        nn.Dropout(dropout), nn.Linear(hidden, hidden), nn.ReLU(inplace=True),
+        nn.Linear(hidden, classes),
+    )  # fmt: skip
+
+
+class AlexNet(nn.Module):
+    """Convolutions, pooling to `pooled` x `pooled`, and a three-layer head; named as torchvision names them."""
+
+    def __init__(self, features: nn.Sequential, pool: nn.Module, classifier: nn.Sequential) -> None:
+        super().__init__()
+        self.features, self.avgpool, self.classifier = features, pool, classifier
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        logits_NK: Tensor = self.classifier(self.avgpool(self.features(images_NCHW)).flatten(1))
+        return logits_NK
+
+
+def _full(classes: int, batch_norm: bool, dropout: float) -> AlexNet:
+    pool = partial(nn.MaxPool2d, kernel_size=3, stride=2)
+    features = nn.Sequential(
+        *_convolution(3, 64, 11, batch_norm, stride=4, padding=2), pool(),
+        *_convolution(64, 192, 5, batch_norm, padding=2), pool(),
+        *_convolution(192, 384, 3, batch_norm),
+        *_convolution(384, 256, 3, batch_norm),
+        *_convolution(256, 256, 3, batch_norm), pool(),
+    )  # fmt: skip
+    return AlexNet(features, nn.AdaptiveAvgPool2d(6), _head(256 * 6 * 6, 4096, classes, dropout))
+
+
+def _compact(classes: int, batch_norm: bool, dropout: float) -> AlexNet:
+    pool = partial(nn.MaxPool2d, kernel_size=2)
+    features = nn.Sequential(
+        *_convolution(3, 64, 3, batch_norm, stride=2), pool(),
+        *_convolution(64, 192, 3, batch_norm), pool(),
+        *_convolution(192, 384, 3, batch_norm),
+        *_convolution(384, 256, 3, batch_norm),
+        *_convolution(256, 256, 3, batch_norm), pool(),
+    )  # fmt: skip
+    return AlexNet(features, nn.AdaptiveAvgPool2d(2), _head(256 * 2 * 2, 256, classes, dropout))

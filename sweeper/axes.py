@@ -1,0 +1,180 @@
+"""The checks of `search`: each axis names a setting, each value fits it, and the axes agree with each other."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from models import MODELS
+from sweeper import checks
+from sweeper.experiment import Data, Train
+from sweeper.explaining import explain
+from sweeper.source import Path, Source, shown, unknown
+from sweeper.space import Axis, Choice, Int, Space, Uniform, axis_domain, linked_axis, setting_steps, with_setting
+
+
+def check_search(source: Source) -> None:
+    """Add every mistake of the `search` section that its types cannot show."""
+    axes = [*_single_axes(source), *_linked_axes(source)]
+    names = [name for axis in axes for name in axis.names]
+    _check_collisions(source, names)
+    _check_cells(source, axes)
+    _check_method(source, axes)
+    seeds = source.at(("search", "seeds"))
+    if isinstance(seeds, list) and len({shown(seed) for seed in seeds}) < len(seeds):
+        source.add(("search", "seeds"), "a seed is listed twice; each replicate needs its own")
+
+
+def _single_axes(source: Source) -> list[Axis]:
+    space = source.at(("search", "space"))
+    axes = []
+    for name, given in space.items() if isinstance(space, Mapping) else ():
+        path = ("search", "space", name)
+        try:
+            axis = Axis((name,), axis_domain(given))
+        except ValueError as error:
+            source.add(path, str(error))
+            continue
+        axes.append(axis)
+        if check_name(source, path, name):
+            for index, value in enumerate(_values(axis)):
+                place = (*path, index) if isinstance(axis.domain, Choice) else path
+                check_value(source, place, name, value)
+    return axes
+
+
+def _values(axis: Axis) -> tuple[Any, ...]:
+    match axis.domain:
+        case Choice(values):
+            return values
+        case Uniform(low, high):
+            return (float(low), float(high))
+        case Int(low, high):
+            return (low, high)
+
+
+def _linked_axes(source: Source) -> list[Axis]:
+    groups = source.at(("search", "linked"))
+    axes = []
+    for index, group in enumerate(groups if isinstance(groups, list) else ()):
+        if not isinstance(group, Mapping):
+            continue
+        path = ("search", "linked", index)
+        try:
+            axes.append(linked_axis(group))
+        except ValueError as error:
+            source.add(path, str(error))
+            continue
+        for name, values in group.items():
+            if check_name(source, (*path, name), name):
+                for place, value in enumerate(values):
+                    check_value(source, (*path, name, place), name, value)
+    return axes
+
+
+def _check_collisions(source: Source, names: list[str]) -> None:
+    first: dict[tuple[str, ...], str] = {}
+    for name in names:
+        steps = setting_steps(name)
+        if steps in first:
+            source.add(("search",), f"two axes, `{first[steps]}` and `{name}`, set {'.'.join(steps)}; keep one")
+        first.setdefault(steps, name)
+
+
+def _check_cells(source: Source, axes: list[Axis]) -> None:
+    domains = {name: (axis, place) for axis in axes for place, name in enumerate(axis.names)}
+    for index, cell in _cells(source, "include"):
+        for name, value in cell.items():
+            path = ("search", "include", index, name)
+            if check_name(source, path, name):
+                check_value(source, path, name, value)
+    for index, cell in _cells(source, "exclude"):
+        for name, value in cell.items():
+            path = ("search", "exclude", index, name)
+            if name not in domains:
+                source.add(path, unknown(name, domains, "axis"))
+            else:
+                _check_excluded(source, path, value, *domains[name])
+
+
+def _cells(source: Source, key: str) -> list[tuple[int, Mapping[str, Any]]]:
+    cells = source.at(("search", key))
+    return [(i, cell) for i, cell in enumerate(cells if isinstance(cells, list) else ()) if isinstance(cell, Mapping)]
+
+
+def _check_excluded(source: Source, path: Path, value: Any, axis: Axis, place: int) -> None:
+    if not isinstance(axis.domain, Choice):
+        source.add(path, f"{axis.label} is a range; only values of a list can be left out")
+        return
+    values = [v if len(axis.names) == 1 else v[place] for v in axis.domain.values]
+    if value not in values:
+        source.add(path, f"given {shown(value)}, which is no value of this axis; allowed {', '.join(map(shown, values))}")
+
+
+def _check_method(source: Source, axes: list[Axis]) -> None:
+    method = source.at(("search", "method")) or "grid"
+    ranges = [axis for axis in axes if not isinstance(axis.domain, Choice)]
+    if method == "grid":
+        for axis in ranges:
+            source.add(("search", "space", axis.label), "is a range; a grid needs a list, or choose `method: tpe` or another")
+        cells = _cells(source, "include"), [part for _, part in _cells(source, "exclude")]
+        if axes and not ranges and not cells[0] and not any(Space(tuple(axes), exclude=tuple(cells[1])).cells()):
+            source.add(("search", "exclude"), "leaves out every cell; nothing would run")
+    if method == "cmaes" and len(ranges) < 2:
+        source.add(("search", "method"), "cmaes moves in two or more ranges (uniform, log_uniform, int); use tpe for lists")
+    if method != "grid" and not axes:
+        source.add(("search", "space"), f"is empty; {method} needs at least one axis")
+
+
+def check_name(source: Source, path: Path, name: str) -> bool:
+    """Whether an axis name points to a setting that determines a result."""
+    steps = setting_steps(name)
+    model_names = _model_names(source)
+    if steps[0] == "model" and len(steps) == 2 and any(":" in model for model in model_names):
+        return True
+    arguments = {argument for model in model_names if model in MODELS for argument in MODELS[model].arguments}
+    known = {*Train.__dataclass_fields__, "model.name", *(f"model.{argument}" for argument in arguments)}
+    known |= {f"data.{field}" for field in Data.__dataclass_fields__ if field != "root"}
+    head = ".".join(steps[:2]).removeprefix("train.")
+    if head in known and (len(steps) == 2 or steps[:2] == ("data", "split")):
+        return True
+    source.add(path, unknown(name, known, "axis"))
+    return False
+
+
+def _model_names(source: Source) -> list[str]:
+    """The model names that this search can reach."""
+    space, base = source.at(("search", "space")), source.at(("model", "name"))
+    axis = space.get("model.name") if isinstance(space, Mapping) else None
+    names = axis if isinstance(axis, list) else [base]
+    return [name for name in names if isinstance(name, str)]
+
+
+def check_value(source: Source, path: Path, name: str, value: Any) -> None:
+    """One value of an axis against the setting that it will take the place of."""
+    steps = setting_steps(name)
+    if steps == ("model", "name"):
+        checks.check_model(source, path[:-1] if path[-1] == "name" else path, {"name": value})
+    elif steps[0] == "model":
+        for model in _model_names(source):
+            if model in MODELS:
+                checks.check_model_argument(source, path, model, steps[1], value)
+    else:
+        _check_typed(source, path, steps, value)
+
+
+_SECTIONS: dict[str, TypeAdapter[Any]] = {"train": TypeAdapter(Train), "data": TypeAdapter(Data)}
+
+
+def _check_typed(source: Source, path: Path, steps: tuple[str, ...], value: Any) -> None:
+    section = with_setting({"name": "digits"} if steps[0] == "data" else {}, steps[1:], value)
+    try:
+        _SECTIONS[steps[0]].validate_json(json.dumps(section))
+    except ValidationError as error:
+        for _, message in explain(error.errors(include_url=False), section, path=steps[:1]):
+            source.add(path, message)
+    if steps == ("train", "loss") and isinstance(value, str):
+        checks.check_loss(source, path, value)
+    if steps == ("data", "name") and isinstance(value, str):
+        checks.check_dataset(source, path, value)

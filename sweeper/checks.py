@@ -1,0 +1,137 @@
+"""What an experiment file must satisfy beyond its types: names that exist, axes that name something, parts that agree.
+
+Every check works on the file's plain values and skips what is missing or of a wrong type, which was reported before.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models import LOSSES, MODELS
+from sweeper.experiment import DATASET_NAMES, METHODS, PRUNERS, REQUIRED_BY_PRUNER
+from sweeper.source import Path, Source, shown, unknown
+
+
+def check(source: Source) -> None:
+    """Add every mistake that the types of the file cannot show."""
+    check_data(source)
+    check_model(source, ("model",), source.at(("model",)))
+    loss = source.at(("train", "loss"))
+    if isinstance(loss, str):
+        check_loss(source, ("train", "loss"), loss)
+    check_pruner(source, ("pruning",), source.at(("pruning",)))
+    check_method(source)
+    check_objective(source)
+    check_resources(source)
+
+
+def check_data(source: Source) -> None:
+    name, split = source.at(("data", "name")), source.at(("data", "split"))
+    if isinstance(name, str):
+        check_dataset(source, ("data", "name"), name)
+        if name == "folder" and source.at(("data", "root")) is None:
+            source.add(("data", "root"), "is missing; `folder` needs the folder that holds one sub-folder a class")
+    if isinstance(split, Mapping):
+        check_split(source, split)
+
+
+def check_dataset(source: Source, path: Path, name: str) -> None:
+    if name not in DATASET_NAMES and not (name.isidentifier() and name[0].isupper()):
+        message = unknown(name, DATASET_NAMES, "data set")
+        source.add(path, f"{message}, or a torchvision data set by its class name, such as CIFAR10")
+
+
+def check_split(source: Source, split: Mapping[str, Any]) -> None:
+    shares = [split.get(part, default) for part, default in (("train", 0.8), ("val", 0.1), ("test", 0.1))]
+    numbers = [share for share in shares if type(share) in (int, float)]
+    if sum(numbers) > 1 + 1e-9:
+        source.add(("data", "split"), f"the fractions add up to {sum(numbers):g}; they divide the images, so at most 1")
+    if shares[0] == 0:
+        source.add(("data", "split", "train"), "given 0, allowed more than 0: there would be nothing to train on")
+
+
+def check_model(source: Source, path: Path, model: Any) -> None:
+    """A model's name and its arguments."""
+    if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
+        return
+    name = model["name"]
+    if ":" in name:
+        return
+    if name not in MODELS:
+        source.add((*path, "name"), f'{unknown(name, MODELS, "model")}, or "package.module:callable"')
+        return
+    for argument, value in model.items():
+        if argument != "name":
+            check_model_argument(source, (*path, argument), name, argument, value)
+
+
+def check_model_argument(source: Source, path: Path, model: str, argument: str, value: Any) -> None:
+    known = MODELS[model].arguments
+    if argument not in known:
+        source.add(path, unknown(argument, known, f"argument of {model}"))
+    elif not _is_a(value, known[argument]):
+        source.add(path, f"given {shown(value)}, allowed {_TYPE_NAMES[known[argument]]}")
+
+
+_TYPE_NAMES: dict[type, str] = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", dict: "a mapping", type(None): "null",
+}  # fmt: skip
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    return type(value) is kind or (kind is float and type(value) is int)
+
+
+def check_loss(source: Source, path: Path, loss: str) -> None:
+    if loss not in LOSSES:
+        source.add(path, unknown(loss, LOSSES, "loss"))
+
+
+def check_pruner(source: Source, path: Path, pruner: Any) -> None:
+    """A pruner's name and arguments, and those of a pruner inside it."""
+    if not isinstance(pruner, Mapping) or not isinstance(pruner.get("name"), str):
+        return
+    name = pruner["name"]
+    if name not in PRUNERS:
+        source.add((*path, "name"), unknown(name, PRUNERS, "pruner"))
+        return
+    for argument, value in pruner.items():
+        if argument != "name":
+            _check_pruner_argument(source, (*path, argument), name, value)
+    for argument in REQUIRED_BY_PRUNER.get(name, ()):
+        if argument not in pruner:
+            source.add(path, f"`{argument}` is missing; {name} needs it")
+
+
+def _check_pruner_argument(source: Source, path: Path, pruner: str, value: Any) -> None:
+    argument = str(path[-1])
+    kinds = PRUNERS[pruner].get(argument)
+    if kinds is None:
+        source.add(path, unknown(argument, PRUNERS[pruner], f"argument of {pruner}"))
+    elif not any(type(value) is kind for kind in kinds):
+        source.add(path, f"given {shown(value)}, allowed {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}")
+    elif argument == "wrapped_pruner":
+        check_pruner(source, path, value)
+
+
+def check_method(source: Source) -> None:
+    method, trials = source.at(("search", "method")) or "grid", source.at(("search", "trials"))
+    if method == "grid" and trials is not None:
+        source.add(("search", "trials"), "a grid runs every cell; leave `trials` out, or choose another method")
+    if method in METHODS and method != "grid" and trials is None:
+        source.add(("search",), f"`trials` is missing; {method} needs to know how many cells to try")
+
+
+def check_objective(source: Source) -> None:
+    metric = source.at(("objective", "metric")) or "val/top1"
+    mode = source.at(("objective", "mode")) or "max"
+    best = {"loss": "min", "ece": "min", "top1": "max", "top5": "max"}.get(str(metric).rpartition("/")[2], mode)
+    if best != mode and mode in ("min", "max"):
+        source.add(("objective",), f"{metric} is better the {'smaller' if best == 'min' else 'larger'} it is; set `mode: {best}`")
+    if str(metric).startswith("val/") and source.at(("data", "split", "val")) == 0:
+        source.add(("data", "split", "val"), f"given 0, but the objective is {metric}: leave some images for validation")
+
+
+def check_resources(source: Source) -> None:
+    gpus = source.at(("resources", "gpus_per_trial"))
+    if isinstance(gpus, float) and gpus > 1 and not gpus.is_integer():
+        source.add(("resources", "gpus_per_trial"), f"given {gpus}, allowed a fraction of one GPU or a whole number of them")

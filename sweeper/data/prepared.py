@@ -1,0 +1,120 @@
+"""Making a prepared folder: decoded once, whole or not at all, whoever else is making it at the same time."""
+
+import json
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sweeper.data.dataset import ARRAYS, FORMAT, DataError, Dataset, open_prepared
+from sweeper.data.source import Contents
+
+if TYPE_CHECKING:
+    from sweeper.data.pictures import Failure
+
+NAMED_FAILURES = 5
+
+
+@contextmanager
+def locked(cache: Path, name: str) -> Iterator[None]:
+    """Hold `name` in this cache, waiting for whoever has it; the kernel lets go when a process dies."""
+    from filelock import FileLock
+
+    try:
+        (cache / "locks").mkdir(parents=True, exist_ok=True)
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise DataError(f"cannot write to the cache {cache} ({error}). Set SWEEPER_CACHE to another folder.") from error
+    with FileLock(cache / "locks" / f"{name}.lock"):
+        yield
+
+
+def open_whole(folder: Path) -> Dataset | None:
+    """The prepared folder, or None when it is not there or not whole."""
+    try:
+        return open_prepared(folder)
+    except DataError:
+        return None
+
+
+def make(cache: Path, folder: Path, contents: Contents, image_size: int) -> Dataset:
+    """Decode `contents` into `folder`, unless someone else has. Raises DataError with the images that do not decode."""
+    with locked(cache, folder.name):
+        found = open_whole(folder)
+        if found:
+            return found
+        folder.parent.mkdir(exist_ok=True)
+        # Under the lock, these are what dead processes left behind.
+        for stale in [folder, *folder.parent.glob(f".{folder.name}.*.tmp")]:
+            if stale.exists():
+                shutil.rmtree(stale)
+        temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.tmp"
+        temporary.mkdir()
+        try:
+            _write(temporary, contents, image_size)
+            temporary.rename(folder)
+        except BaseException:
+            shutil.rmtree(temporary)
+            raise
+        _sync(folder.parent)
+        return open_prepared(folder)
+
+
+def _write(folder: Path, contents: Contents, image_size: int) -> None:
+    from sweeper.data.pictures import write_images
+
+    count = len(contents.labels_N)
+    _check_room(folder, count * 3 * image_size**2)
+    with open(folder / "images.npy", "wb") as file:
+        failures = write_images(file, count, image_size, contents.image)
+    if failures:
+        raise DataError(_undecodable(failures, contents))
+    np.save(folder / "labels.npy", contents.labels_N)
+    (folder / "samples.json").write_text(json.dumps(list(contents.samples)))
+    about = {
+        "format": FORMAT,
+        "fingerprint": contents.fingerprint,
+        "shape": [count, 3, image_size, image_size],
+        "official_from": contents.official_from,
+        "bytes": {name: (folder / name).stat().st_size for name in ARRAYS},
+        "classes": [asdict(one) for one in contents.classes],
+    }
+    for name in ARRAYS:
+        _sync(folder / name)
+    (folder / "about.json").write_text(json.dumps(about, indent=1))
+    _sync(folder / "about.json")
+    _sync(folder)
+
+
+def _check_room(folder: Path, needed_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise DataError(
+            f"the decoded images need {needed_bytes:,} bytes in {folder.parent}, where {free_bytes:,} are free. "
+            "Make room, or set SWEEPER_CACHE to a folder on a larger disk."
+        )
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _undecodable(failures: "Sequence[Failure]", contents: Contents) -> str:
+    by_class = Counter(contents.classes[contents.labels_N[failure.position]].name for failure in failures)
+    counts = ", ".join(f"{name} {count}" for name, count in by_class.most_common())
+    named = "; ".join(f"{contents.samples[one.position]} ({one.reason})" for one in failures[:NAMED_FAILURES])
+    more = f"; and {len(failures) - NAMED_FAILURES:,} more" if len(failures) > NAMED_FAILURES else ""
+    return (
+        f"{len(failures):,} of {len(contents.labels_N):,} images cannot be decoded. By class: {counts}. "
+        f"They are: {named}{more}. Restore or remove these files, then run again."
+    )

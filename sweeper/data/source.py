@@ -1,0 +1,159 @@
+"""What every source of images answers, what becomes of it, and the choice of classes."""
+
+import difflib
+import hashlib
+import json
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.data.dataset import ClassName, DataError
+
+Wanted = int | tuple[str, ...] | None
+Picture = NDArray[np.uint8]  # CHW, square, RGB
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The chosen images of a source, not decoded yet: training images first, then the official ones.
+
+    `image(i, size)` is image i as uint8 CHW, scaled and cropped to `size`; it raises what its decoder raises.
+    """
+
+    classes: tuple[ClassName, ...]
+    labels_N: NDArray[np.int64]
+    samples: Sequence[str]
+    official_from: int
+    fingerprint: str
+    image: Callable[[int, int], Picture]
+
+
+class Source(Protocol):
+    def stamp(self) -> str:
+        """Found without reading any image; it changes whenever the images may have changed."""
+
+    def contents(self) -> Contents:
+        """The chosen images and the fingerprint of what is in them."""
+
+
+def digest(rows: Iterable[Sequence[object]]) -> str:
+    """SHA-256 of rows of strings and numbers, in their order."""
+    return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
+
+
+def choose(known: Sequence[ClassName], wanted: Wanted) -> tuple[ClassName, ...]:
+    """The wanted classes of a source, sorted by id, with unique names.
+
+    `wanted` is None for all, a number N for the first N, or names and ids. Raises DataError for what is not there.
+    """
+    ordered = sorted(known, key=lambda one: one.id)
+    if wanted is None:
+        return _unique(ordered)
+    if isinstance(wanted, int):
+        if wanted > len(ordered):
+            raise DataError(f"data.classes asks for {wanted} classes; the data set has {len(ordered)}. Ask for fewer.")
+        return _unique(ordered[:wanted])
+    ids = _ids(ordered, wanted)
+    return _unique([one for one in ordered if one.id in ids])
+
+
+def _unique(classes: Sequence[ClassName]) -> tuple[ClassName, ...]:
+    shared = Counter(one.name for one in classes)
+    return tuple(one if shared[one.name] == 1 else ClassName(f"{one.name} ({one.id})", one.id) for one in classes)
+
+
+def _ids(known: Sequence[ClassName], wanted: Sequence[str]) -> set[str]:
+    by_word: dict[str, set[str]] = {}
+    for one in known:
+        for word in (one.id, one.name, f"{one.name} ({one.id})"):
+            by_word.setdefault(word, set()).add(one.id)
+    wrong = [_unknown(word, by_word) for word in wanted if len(by_word.get(word, ())) != 1]
+    if wrong:
+        raise DataError(f"data.classes: {'; '.join(wrong)}. Give names or ids of the {len(known)} classes there are.")
+    return {next(iter(by_word[word])) for word in wanted}
+
+
+def _unknown(word: str, by_word: dict[str, set[str]]) -> str:
+    if word in by_word:
+        return f"{word!r} is the name of several classes, give the id of one: {', '.join(sorted(by_word[word]))}"
+    return f"there is no class {word!r}{did_you_mean(word, by_word)}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {nearest[0]!r}?)" if nearest else ""
+
+
+class Sample(NamedTuple):
+    """One encoded image; sorted, these give the order of a data set.
+
+    `name` is its name within its class, the same whatever archive or folder it comes from; `path` that within the tree;
+    `version` what tells a changed file from an unchanged one without reading it.
+    """
+
+    official: bool
+    class_id: str
+    name: str
+    path: str
+    size_bytes: int
+    version: tuple[int, ...]
+
+
+class Tree(Protocol):
+    """Image files in an archive or a folder."""
+
+    def stamp(self, samples: Callable[[], Sequence[Sample]]) -> str: ...
+    def crc(self, sample: Sample) -> int: ...
+    def read(self, path: str) -> bytes: ...
+
+
+Listing = tuple[tuple[ClassName, ...], list[Sample]]
+
+
+class ImageFiles:
+    """A source of encoded images in a tree; `listing` chooses among them."""
+
+    def __init__(self, tree: Tree, listing: Callable[[], Listing]) -> None:
+        self._tree, self._list = tree, listing
+
+    @cached_property
+    def _listing(self) -> Listing:
+        classes, samples = self._list()
+        return classes, sorted(samples)
+
+    def stamp(self) -> str:
+        return self._tree.stamp(lambda: self._listing[1])
+
+    def contents(self) -> Contents:
+        from sweeper.data.pictures import decode
+
+        classes, samples = self._listing
+        crcs = [self._tree.crc(sample) for sample in samples]
+        labels = {one.id: label for label, one in enumerate(classes)}
+        return Contents(
+            classes=classes,
+            labels_N=np.array([labels[sample.class_id] for sample in samples], np.int64),
+            samples=[sample.path for sample in samples],
+            official_from=sum(not sample.official for sample in samples),
+            fingerprint=_fingerprint(samples, crcs),
+            image=lambda index, size: decode(self._read(samples[index].path, crcs[index]), size),
+        )
+
+    def _read(self, path: str, crc: int) -> bytes:
+        content = self._tree.read(path)
+        if zlib.crc32(content) != crc:
+            raise DataError("changed while it was being read")
+        return content
+
+
+def _fingerprint(samples: Sequence[Sample], crcs: Sequence[int]) -> str:
+    """Of what the files hold and which class and part each is in; not of where they lie."""
+    part = ("train", "official")
+    pairs = zip(samples, crcs, strict=True)
+    return digest(sorted((one.class_id, one.name, part[one.official], one.size_bytes, crc) for one, crc in pairs))

@@ -1,0 +1,93 @@
+"""Training, validation and test indices of a data set, stratified by class."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweeper.data.dataset import DataError, Dataset
+
+if TYPE_CHECKING:
+    from sweeper.experiment import Split
+
+Index = NDArray[np.int64]
+TOLERANCE = 1e-9  # 0.8 + 0.1 + 0.1 is not 1 in binary
+
+
+class Indices(NamedTuple):
+    """Sorted indices into a data set; no index is in two of them."""
+
+    train_N: Index
+    val_N: Index
+    test_N: Index
+
+
+def split(dataset: Dataset, split: "Split | Literal['official']") -> Indices:
+    """Divide a data set; the same settings and images always give the same indices.
+
+    Each class is drawn with its own seed, so it is divided the same whichever classes stand after it.
+    Raises DataError for fractions above 1, a class left without training images, or an official part that is not there.
+    """
+    official = np.arange(dataset.official_from, len(dataset.labels_N))
+    none = np.empty(0, np.int64)
+    if split == "official":
+        _check_official(dataset, "data.split: official")
+        return Indices(np.arange(dataset.official_from), official, none)
+    if split.test == "official":
+        _check_official(dataset, "data.split.test: official")
+        drawn = _draw(dataset, split.train, split.val, 0.0, split.seed)
+        return Indices(drawn.train_N, drawn.val_N, official)
+    return _draw(dataset, split.train, split.val, split.test, split.seed)
+
+
+def _check_official(dataset: Dataset, setting: str) -> None:
+    if dataset.official_from == len(dataset.labels_N):
+        raise DataError(
+            f"{setting} was given, but {dataset.folder.name} has no labelled images apart from its training images. "
+            "Give fractions: {train: 0.8, val: 0.1, test: 0.1}."
+        )
+
+
+def _draw(dataset: Dataset, train: float, val: float, test: float, seed: int) -> Indices:
+    total = train + val + test
+    if total > 1 + TOLERANCE:
+        raise DataError(
+            f"data.split: the fractions {train:g} + {val:g} + {test:g} sum to {total:g}; at most 1 is possible."
+        )
+    whole = total > 1 - TOLERANCE
+    labels_N = np.asarray(dataset.labels_N[: dataset.official_from])
+    parts: list[Sequence[Index]] = []
+    for label, one in enumerate(dataset.classes):
+        images = np.flatnonzero(labels_N == label)
+        counts = _counts(len(images), train, val, test, whole)
+        if len(images) and counts[0] < 1:
+            raise DataError(
+                f"data.split leaves no training image of {one.name!r}: {len(images)} images, train {train:g}, "
+                f"val {val:g}, test {test:g}. Raise data.split.train, or leave the class out with data.classes."
+            )
+        shuffled = np.random.default_rng([seed, label]).permutation(images)
+        parts.append(_cut(shuffled, counts))
+    return Indices(*(np.sort(np.concatenate(part)) for part in zip(*parts, strict=True)))
+
+
+def _counts(images: int, train: float, val: float, test: float, whole: bool) -> tuple[int, int, int]:
+    """How many images of a class each part gets; rounding never hands out more than there are."""
+    in_test = min(_rounded(test * images), images)
+    in_val = min(_rounded(val * images), images - in_test)
+    rest = images - in_test - in_val
+    in_train = rest if whole else min(_rounded(train * images), rest)
+    return in_train, in_val, in_test
+
+
+def _rounded(value: float) -> int:
+    """Half up: Python's own rounding would give 0.5 to nobody and 1.5 to two."""
+    return math.floor(value + 0.5 + TOLERANCE)
+
+
+def _cut(shuffled: Index, counts: tuple[int, int, int]) -> tuple[Index, Index, Index]:
+    """The test part comes first, so that changing the other fractions leaves the test images alone."""
+    in_train, in_val, in_test = counts
+    rest = shuffled[in_test:]
+    return rest[in_val : in_val + in_train], rest[:in_val], shuffled[:in_test]

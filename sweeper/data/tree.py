@@ -1,0 +1,136 @@
+"""Image files where they lie: in a folder, or in a zip archive that is never unpacked."""
+
+import json
+import os
+import stat
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from sweeper.data.dataset import DataError
+from sweeper.data.source import Sample, digest
+
+EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
+
+
+class File(NamedTuple):
+    """`path` is within the tree, `name` without its folders; `version` as in `Sample`."""
+
+    name: str
+    path: str
+    size_bytes: int
+    version: tuple[int, ...]
+
+
+def is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+
+
+class Directory:
+    """A folder. Paths within it are relative and use `/`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def exists(self, path: str) -> bool:
+        return (self.root / path).exists()
+
+    def folders(self, path: str) -> list[str]:
+        """The names of the visible sub-folders of `path`, sorted; none when there is no such folder."""
+        return sorted(entry.name for entry in self._entries(path) if entry.is_dir() and not entry.name.startswith("."))
+
+    def images(self, path: str) -> list[File]:
+        """The image files directly in `path`. Raises DataError for a link that leads nowhere."""
+        return [_file(entry, path) for entry in self._entries(path) if is_image(entry.name) and not entry.is_dir()]
+
+    def read(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def stamp(self, samples: Callable[[], Sequence[Sample]]) -> str:
+        rows = ((one.official, one.class_id, one.path, one.size_bytes, one.version) for one in samples())
+        return digest([[str(self.root)], *rows])
+
+    def crc(self, sample: Sample) -> int:
+        return zlib.crc32(self.read(sample.path))
+
+    def _entries(self, path: str) -> Iterator[os.DirEntry[str]]:
+        if not (self.root / path).is_dir():
+            return
+        with os.scandir(self.root / path) as entries:
+            yield from entries
+
+
+def _file(entry: os.DirEntry[str], folder: str) -> File:
+    try:
+        found = entry.stat()
+    except FileNotFoundError as error:
+        raise DataError(f"{entry.path} links to a file that is not there. Restore it or remove the link.") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{entry.path} has the name of an image but is not a file. Remove or rename it.")
+    # The change time too: two files swapped by renaming keep the times of their contents.
+    version = (found.st_mtime_ns, found.st_ctime_ns)
+    return File(entry.name, f"{folder}/{entry.name}" if folder else entry.name, found.st_size, version)
+
+
+class Archive:
+    """A zip archive; paths within it are relative to the folder that holds `marker`, whatever that is called."""
+
+    def __init__(self, file: Path, marker: str) -> None:
+        self.file, self.marker = file.absolute(), marker
+        self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        return str(self.file)
+
+    def exists(self, path: str) -> bool:
+        return self._base + path in self._zip.NameToInfo
+
+    def images(self, path: str) -> list[File]:
+        """The image files directly in `path`."""
+        return self._images_by_folder.get(self._base + path, [])
+
+    def read(self, path: str) -> bytes:
+        # Threads share the handle: its central directory is too large to be parsed once for each of them.
+        with self._lock:
+            return self._zip.read(self._base + path)
+
+    def stamp(self, samples: Callable[[], Sequence[Sample]]) -> str:
+        found = self.file.stat()
+        return json.dumps([str(self.file), found.st_size, found.st_mtime_ns, found.st_ctime_ns])
+
+    def crc(self, sample: Sample) -> int:
+        return sample.version[0]
+
+    @cached_property
+    def _zip(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.file)
+        except zipfile.BadZipFile as error:
+            raise DataError(
+                f"{self.file} is not a whole zip archive ({error}). Copy or download it again, or remove it."
+            ) from error
+
+    @cached_property
+    def _base(self) -> str:
+        """The leading folders, with a closing `/`, or nothing."""
+        found = [name for name in self._zip.NameToInfo if name.rpartition("/")[2] == self.marker]
+        if not found:
+            raise DataError(f"{self.file} has no {self.marker}: it is no Tiny ImageNet archive. Give the official one.")
+        return min(found, key=lambda name: (name.count("/"), name)).removesuffix(self.marker)
+
+    @cached_property
+    def _images_by_folder(self) -> dict[str, list[File]]:
+        files: dict[str, list[File]] = {}
+        for info in self._zip.NameToInfo.values():
+            folder, _, name = info.filename.rpartition("/")
+            if is_image(name):
+                path = info.filename.removeprefix(self._base)
+                files.setdefault(folder, []).append(File(name, path, info.file_size, (info.CRC,)))
+        return files

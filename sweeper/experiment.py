@@ -1,0 +1,188 @@
+"""The experiment file as frozen values. `sweeper.reading` turns text into them; nothing downstream re-checks.
+
+The defaults here are the defaults of the file. Every class forbids keys it does not know.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,99}$")]
+DATASET_NAMES = ("tiny-imagenet", "tiny-image10", "digits", "folder")
+PRUNERS: dict[str, dict[str, tuple[type, ...]]] = {  # Optuna's, by their own arguments; a test holds them to Optuna
+    "median": {"n_startup_trials": (int,), "n_warmup_steps": (int,), "interval_steps": (int,), "n_min_trials": (int,)},
+    "percentile": {
+        "percentile": (float, int), "n_startup_trials": (int,), "n_warmup_steps": (int,), "interval_steps": (int,),
+        "n_min_trials": (int,),
+    },
+    "hyperband": {
+        "min_resource": (int,), "max_resource": (int, str), "reduction_factor": (int,), "bootstrap_count": (int,),
+    },
+    "successive_halving": {
+        "min_resource": (int, str), "reduction_factor": (int,), "min_early_stopping_rate": (int,),
+        "bootstrap_count": (int,),
+    },
+    "threshold": {
+        "lower": (float, int), "upper": (float, int), "n_warmup_steps": (int,), "interval_steps": (int,),
+    },
+    "patient": {"wrapped_pruner": (dict, type(None)), "patience": (int,), "min_delta": (float, int)},
+    "wilcoxon": {"p_threshold": (float, int), "n_startup_steps": (int,)},
+    "nop": {},
+}  # fmt: skip
+REQUIRED_BY_PRUNER = {"percentile": ("percentile",), "patient": ("wrapped_pruner", "patience")}
+Method = Literal["grid", "random", "tpe", "qmc", "cmaes", "gp"]
+METHODS = get_args(Method)
+Augmentation = Literal["random_crop", "horizontal_flip"]
+
+
+class Strict:
+    """What pydantic is told about each class of the file: no unknown keys, no coercion."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass(frozen=True)
+class Split(Strict):
+    """Shares of the labelled training images; `test: official` takes the source's own labelled images as the test set."""
+
+    train: Fraction = 0.8
+    val: Fraction = 0.1
+    test: Fraction | Literal["official"] = 0.1
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
+class Data(Strict):
+    name: str
+    root: str | None = None
+    classes: Count | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    split: Split | Literal["official"] = Split()
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 64
+    augment: tuple[Augmentation, ...] = ("random_crop", "horizontal_flip")
+
+
+@dataclass(frozen=True)
+class _Named(Strict):
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def _side_by_side(given: Any) -> Any:
+    if not isinstance(given, dict):
+        return given
+    arguments = {key: value for key, value in given.items() if key != "name"}
+    return {"arguments": arguments, **({"name": given["name"]} if "name" in given else {})}
+
+
+NAMED_SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+Named = Annotated[_Named, BeforeValidator(_side_by_side), WithJsonSchema(NAMED_SCHEMA)]
+"""A name and its keyword arguments, written side by side in the file: `{name: alexnet, dropout: 0.3}`."""
+
+
+@dataclass(frozen=True)
+class Train(Strict):
+    epochs: Count = 35
+    batch_size: Count = 12
+    loss: str = "cross_entropy"
+    optimizer: Literal["sgd"] = "sgd"
+    lr: Positive = 0.001
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 0.0
+    nesterov: bool = False
+    schedule: Literal["constant", "step"] = "step"
+    step_size: Count = 7
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+@dataclass(frozen=True)
+class Search(Strict):
+    method: Method = "grid"
+    trials: Count | None = None
+    space: dict[str, Any] = field(default_factory=dict)
+    exclude: tuple[dict[str, Any], ...] = ()
+    include: tuple[dict[str, Any], ...] = ()
+    linked: tuple[dict[str, Any], ...] = ()
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+
+
+@dataclass(frozen=True)
+class Objective(Strict):
+    metric: Literal["val/top1", "val/top5", "val/loss", "val/ece", "train/loss", "train/top1"] = "val/top1"
+    mode: Literal["max", "min"] = "max"
+
+
+@dataclass(frozen=True)
+class Resources(Strict):
+    cpus_per_trial: Count = 1
+    gpus_per_trial: NotNegative | Literal["auto"] = "auto"
+    max_concurrent: Count | None = None
+    max_retries: Annotated[int, Field(ge=0)] = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint(Strict):
+    every_seconds: NotNegative = 30.0
+
+
+@dataclass(frozen=True)
+class Artifacts(Strict):
+    models: Literal["best", "all", "none"] = "best"
+
+
+@dataclass(frozen=True)
+class Tracking(Strict):
+    uri: str | None = None
+
+
+@dataclass(frozen=True)
+class Experiment(Strict):
+    """One experiment file, resolved."""
+
+    name: Name
+    data: Data
+    model: Named
+    description: str = ""
+    train: Train = Train()
+    search: Search = Search()
+    objective: Objective = Objective()
+    pruning: Named | None = None
+    resources: Resources = Resources()
+    checkpoint: Checkpoint = Checkpoint()
+    artifacts: Artifacts = Artifacts()
+    tracking: Tracking = Tracking()
+
+
+@dataclass(frozen=True)
+class Settings(Strict):
+    """What determines one trial's result, besides the content of its data set."""
+
+    data: Data
+    model: Named
+    train: Train
+    seed: Seed
+
+
+def named_of(plain: Mapping[str, Any]) -> Named:
+    """A name with its arguments from the file's form."""
+    return _Named(plain["name"], {key: value for key, value in plain.items() if key != "name"})
+
+
+def to_plain(value: Any) -> Any:
+    """The file's own form of an experiment or of a part of it: nested dicts, lists and scalars."""
+    if isinstance(value, _Named):
+        return {"name": value.name, **value.arguments}
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: to_plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, Mapping):
+        return {key: to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return value

@@ -1,0 +1,112 @@
+"""What a driver does with every event of a sweep, whichever executor runs the trials."""
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from sweeper.experiment import Experiment
+from sweeper.search import Search
+from sweeper.store import Record, Result, Row, Sweep
+from sweeper.training import Answer
+from sweeper.trial import Trial, TrialState
+
+
+class Listener(Protocol):
+    """Who is told what happens: the live view, and the publisher to MLflow."""
+
+    def started(self, trial: Trial, history: tuple[Row, ...]) -> None: ...
+    def reported(self, trial: Trial, history: tuple[Row, ...], saved_epoch: int) -> None: ...
+    def retried(self, trial: Trial, error: str) -> None: ...
+    def ended(self, trial: Trial, result: Result) -> None: ...
+
+
+class Driver:
+    """The one writer of a sweep's `trial.json` files, and the only one who asks and tells the search."""
+
+    def __init__(self, sweep: Sweep, experiment: Experiment, search: Search, listeners: Sequence[Listener]) -> None:
+        self.sweep, self.experiment, self.search, self.listeners = sweep, experiment, search, listeners
+        self.histories: dict[str, tuple[Row, ...]] = {}
+        self.running: set[str] = set()
+        self.ended: list[tuple[Trial, Result]] = []
+        self.halted_at: float | None = None
+        self.best: tuple[float, str] | None = None
+
+    def halt(self) -> None:
+        """Start no more trials, and ask the running ones to save and stop."""
+        self.halted_at = self.halted_at or time.monotonic()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no trial will be started any more."""
+        return self.halted_at is not None or self.search.is_exhausted
+
+    def next_trial(self) -> Trial | None:
+        """The next trial to start now, noted in the folder; None when there is none for now (or, see `is_done`, ever)."""
+        limit = self.experiment.resources.max_concurrent
+        if self.halted_at is not None or (limit is not None and len(self.running) >= limit):
+            return None
+        trial = self.search.ask()
+        if trial is None:
+            return None
+        folder = self.sweep.trial(trial.key)
+        if not folder.exists("trial.json"):
+            folder.write_trial(trial)
+        folder.reopen()
+        self.running.add(trial.key)
+        for listener in self.listeners:
+            listener.started(trial, self.histories.get(trial.key, ()))
+        return trial
+
+    def report(self, trial: Trial, rows: tuple[Row, ...], saved_epoch: int) -> Answer:
+        """Take in epochs of a running trial; the answer goes back to it. An earlier try's later rows are forgotten."""
+        before = tuple(row for row in self.histories.get(trial.key, ()) if rows and row["epoch"] < rows[0]["epoch"])
+        history = self.histories[trial.key] = before + rows
+        self.search.report(trial, history)
+        for listener in self.listeners:
+            listener.reported(trial, history, saved_epoch)
+        if self.halted_at is not None:
+            return Answer.HALT
+        return Answer.PRUNE if self.search.should_prune(trial) else Answer.GO_ON
+
+    def retry(self, trial: Trial, error: str) -> None:
+        for listener in self.listeners:
+            listener.retried(trial, error)
+
+    def end(self, trial: Trial, result: Result | None) -> None:
+        """Take in that a trial's work is over: with its result, or without one when it was halted."""
+        self.running.discard(trial.key)
+        self.histories.pop(trial.key, None)
+        if result is None:
+            return
+        self.search.tell(trial, result)
+        self.ended.append((trial, result))
+        self._keep_best_model(trial.key, result)
+        for listener in self.listeners:
+            listener.ended(trial, result)
+
+    def fail(self, trial: Trial, error: str) -> None:
+        """Note that a trial has failed for good; its checkpoint stays, for `resume --retry-failed`."""
+        history = self.histories.get(trial.key, ())
+        result = Result(TrialState.FAILED, history=history, error=error, ended=time.time())
+        self.sweep.trial(trial.key).write_result(result)
+        self.end(trial, result)
+
+    def remember(self, records: Sequence[Record]) -> None:
+        """Take in whose model is the best so far, from an earlier run's results."""
+        for record in records:
+            if record.result:
+                self._keep_best_model(record.trial.key, record.result)
+
+    def _keep_best_model(self, key: str, result: Result) -> None:
+        """Under `models: best`, keep one `model.pt`: that of the best complete trial on the objective."""
+        objective = self.experiment.objective
+        value = result.summary.get(objective.metric)
+        if result.state is not TrialState.COMPLETE or value is None:
+            return
+        score = value if objective.mode == "max" else -value
+        loser = key
+        if self.best is None or score > self.best[0]:
+            loser = self.best[1] if self.best else ""
+            self.best = (score, key)
+        if loser and self.experiment.artifacts.models == "best":
+            self.sweep.trial(loser).artifacts.remove("model.pt")

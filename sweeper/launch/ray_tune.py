@@ -1,0 +1,211 @@
+"""The Ray executor: Tune's Searcher asks the driver, its TrialScheduler reports to it, its Callback tells how trials end.
+
+Tune's own experiment state lies in a temporary folder and is never read. A worker imports torch once and runs many
+trials (`reuse_actors`); the driver's answer to an epoch reaches it through a small actor.
+"""
+
+import logging
+import os
+import tempfile
+import time
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
+
+from sweeper.experiment import Experiment, Resources
+from sweeper.launch.driver import Driver
+from sweeper.store import Row, Sweep
+from sweeper.training import Answer, fit
+from sweeper.trial import Trial
+
+GRACE_SECONDS = 6.0  # how long halted trials may take to finish their epoch and save
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def connect(address: str | None) -> None:
+    """Join the cluster at `address`, or start one on this machine alone; whatever Ray finds lying about is not joined."""
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    ray.init(
+        address=address or "local",
+        include_dashboard=False if address is None else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def disconnect() -> None:
+    """Leave the cluster; one that `connect` started ends."""
+    ray.shutdown()
+
+
+def trials_at_once(resources: Resources) -> int:
+    """How many trials the cluster holds side by side."""
+    total = ray.cluster_resources()
+    places = int(total.get("CPU", 0)) // resources.cpus_per_trial
+    gpus = gpus_per_trial(resources, total.get("GPU", 0))
+    if gpus:
+        places = min(places, int(total.get("GPU", 0) / gpus + 1e-9))
+    return max(1, min(places, resources.max_concurrent or places))
+
+
+def gpus_per_trial(resources: Resources, gpus: float) -> float:
+    """`auto` is one GPU a trial where there are any, and none otherwise."""
+    if resources.gpus_per_trial == "auto":
+        return 1.0 if gpus else 0.0
+    return float(resources.gpus_per_trial)
+
+
+def run_on_ray(driver: Driver) -> None:
+    """Run a sweep's trials on the connected cluster until none is left or the driver halts."""
+    resources = driver.experiment.resources
+    gpus = gpus_per_trial(resources, ray.cluster_resources().get("GPU", 0))
+    answers = Answers.remote()
+    trainable = tune.with_parameters(
+        _train, sweep=(driver.sweep.storage.url, driver.sweep.name), experiment=driver.experiment, answers=answers
+    )
+    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch:
+        tune.Tuner(
+            tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": gpus}),
+            tune_config=TuneConfig(
+                search_alg=_Asking(driver), scheduler=_Reporting(driver, answers), num_samples=-1, reuse_actors=True
+            ),
+            run_config=RunConfig(
+                name="tune",
+                storage_path=scratch,
+                callbacks=[_Ending(driver, answers)],
+                failure_config=FailureConfig(max_failures=resources.max_retries),
+                stop=_Halting(driver),
+                verbose=0,
+            ),
+        ).fit()
+
+
+@ray.remote(num_cpus=0)
+class Answers:
+    """The driver's answers that are not "go on", by trial key and epoch. The driver writes before the trial may ask."""
+
+    def __init__(self) -> None:
+        self.stops: dict[tuple[str, int], str] = {}
+        self.is_halting = False
+
+    def set(self, key: str, epoch: int, answer: str) -> None:
+        self.stops[key, epoch] = answer
+
+    def halt(self) -> None:
+        self.is_halting = True
+
+    def get(self, key: str, epoch: int) -> str:
+        return self.stops.get((key, epoch)) or (Answer.HALT if self.is_halting else Answer.GO_ON).value
+
+
+def _train(config: dict[str, Any], sweep: tuple[str, str], experiment: Experiment, answers: Any) -> None:
+    """What a worker runs: one trial, from wherever its folder says it is."""
+    trial = Sweep(*sweep).trial(config["key"]).read_trial()
+
+    def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
+        tune.report({"rows": rows, "saved_epoch": saved_epoch})
+        return Answer(ray.get(answers.get.remote(trial.key, int(rows[-1]["epoch"]))))
+
+    fit(trial, Sweep(*sweep), experiment, report)
+
+
+class _Unsaved:
+    """A part of the driver that Tune pickles into its own state, which is never read: as nothing."""
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        return (object, ())
+
+
+class _Asking(_Unsaved, Searcher):
+    """Tune's searcher: each suggestion is the key of a trial whose `trial.json` has been written."""
+
+    def __init__(self, driver: Driver) -> None:
+        super().__init__()
+        self.driver = driver
+
+    def suggest(self, trial_id: str) -> Any:
+        trial = self.driver.next_trial()
+        if trial is None:
+            return str(Searcher.FINISHED) if self.driver.is_done else None
+        return {"key": trial.key}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: `_Ending` hears of it with the error's text."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the sweep folder remembers."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: Tune's state is never read."""
+
+
+class _Reporting(_Unsaved, FIFOScheduler):
+    """Tune's scheduler: takes epochs to the driver, whose answer the trial then fetches itself; never stops a trial."""
+
+    def __init__(self, driver: Driver, answers: Any) -> None:
+        super().__init__()
+        self.driver, self.answers = driver, answers
+
+    def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+        rows = tuple(result.get("rows", ()))
+        if rows:
+            answer = self.driver.report(_trial(self.driver, trial), rows, result["saved_epoch"])
+            if answer is not Answer.GO_ON:
+                ray.get(self.answers.set.remote(trial.config["key"], int(rows[-1]["epoch"]), answer.value))
+        return str(TrialScheduler.CONTINUE)
+
+
+class _Ending(_Unsaved, Callback):
+    """Tune's callback: how trials end, and passing on a halt."""
+
+    def __init__(self, driver: Driver, answers: Any) -> None:
+        super().__init__()
+        self.driver, self.answers = driver, answers
+        self.has_told_halt = False
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        if self.driver.halted_at is not None and not self.has_told_halt:
+            self.answers.halt.remote()
+            self.has_told_halt = True
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        folder = self.driver.sweep.trial(trial.config["key"])
+        result = folder.read_result() if folder.exists("result.json") else None
+        self.driver.end(_trial(self.driver, trial), result)
+
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.driver.retry(_trial(self.driver, trial), str(trial.get_pickled_error()).strip().splitlines()[-1])
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.driver.fail(_trial(self.driver, trial), str(trial.get_pickled_error()))
+
+
+class _Halting(_Unsaved, Stopper):
+    """Ends everything when trials that were asked to save have not done so in time."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        halted_at = self.driver.halted_at
+        return halted_at is not None and time.monotonic() - halted_at > GRACE_SECONDS
+
+
+def _trial(driver: Driver, tune_trial: TuneTrial) -> Trial:
+    return driver.sweep.trial(tune_trial.config["key"]).read_trial()

@@ -1,0 +1,50 @@
+"""An experiment file as text -> `Experiment`, or every mistake in it at once."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from sweeper.axes import check_search
+from sweeper.checks import check
+from sweeper.experiment import Experiment
+from sweeper.explaining import adapter, explain
+from sweeper.source import ExperimentError, Source, read_source, set_value
+
+
+def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Experiment:
+    """Parse an experiment file after applying `--set` settings.
+
+    Raises ExperimentError with every mistake: line, dotted path, what was given, what is allowed, the nearest name.
+    """
+    source = read_source(text, file)
+    if source.mistakes and not source.values:
+        raise ExperimentError(source.mistakes)
+    for setting in settings:
+        set_value(source, setting)
+    experiment = _validated(source)
+    check(source)
+    check_search(source)
+    if source.mistakes or experiment is None:
+        raise ExperimentError(sorted(source.mistakes, key=lambda mistake: _order(mistake.place)))
+    return experiment
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of an experiment file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapter().json_schema()}
+
+
+def _validated(source: Source) -> Experiment | None:
+    try:
+        return adapter().validate_json(json.dumps(source.values))
+    except ValidationError as error:
+        for path, message in explain(error.errors(include_url=False), source.values):
+            source.add(path, message)
+        return None
+
+
+def _order(place: str) -> tuple[str, int]:
+    file, _, line = place.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (place, 0)

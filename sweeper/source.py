@@ -1,0 +1,229 @@
+"""YAML text as plain values that remember their lines.
+
+YAML 1.2's core schema, so that `1e-3` is a number and `no` is a word; every duplicate key is reported.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+Path = tuple[str | int, ...]
+MAX_NODES = 100_000  # a file of aliases to aliases would otherwise grow without bound
+
+_TAG = "tag:yaml.org,2002:"
+_RESOLVERS = (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("merge", r"<<", "<"),
+)
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 (PyYAML's own name)
+
+
+for _name, _pattern, _first in _RESOLVERS:
+    _Loader.add_implicit_resolver(
+        _TAG + _name, re.compile(rf"^(?:{_pattern})$"), [c if c != "\0" else "" for c in _first]
+    )
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing wrong with an experiment file: where, and what to do about it."""
+
+    place: str  # "file.yaml:12" or "--set train.lr"
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.place, self.path, self.message) if part)
+
+
+class ExperimentError(ValueError):
+    """Everything that is wrong with an experiment file."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        self.mistakes = mistakes
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+
+
+@dataclass
+class Source:
+    """A file's values, where each stands, and what was wrong so far."""
+
+    file: str
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[Path, str] = field(default_factory=dict)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def add(self, path: Path, message: str) -> None:
+        """Report a mistake at `path`, on the line of the nearest thing that has one."""
+        mistake = Mistake(self.place(path), dotted(path), message)
+        if mistake not in self.mistakes:
+            self.mistakes.append(mistake)
+
+    def place(self, path: Path) -> str:
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, self.file)
+
+    def at(self, path: Path) -> Any:
+        """The value at `path`, None when there is none."""
+        value: Any = self.values
+        for step in path:
+            try:
+                value = value[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+
+def dotted(path: Path) -> str:
+    """`("search", "space", "lr", 2)` as `search.space.lr[2]`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def unknown(given: str, known: Iterable[str], what: str) -> str:
+    """"unknown key `momentun`; did you mean `momentum`? Known: ..."."""
+    known = sorted(known)
+    near = difflib.get_close_matches(given, known, n=1)
+    hint = f"; did you mean `{near[0]}`?" if near else ";"
+    return f"unknown {what} `{given}`{hint} allowed: {', '.join(known)}"
+
+
+def shown(value: Any, length: int = 60) -> str:
+    """A value as the file would write it, cut to a readable length."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= length else text[:length] + "…"
+
+
+def read_source(text: str, file: str) -> Source:
+    """Parse YAML text; what is wrong with it is in the result's `mistakes`."""
+    source = Source(file)
+    try:
+        node = _Loader(text).get_single_node()
+        values = _Converter(source).convert(node, ()) if node is not None else None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{file}:{mark.line + 1}" if mark else file
+        source.mistakes.append(Mistake(place, "", f"this is not YAML: {error.problem or error.context}"))
+        return source
+    except yaml.YAMLError as error:
+        source.mistakes.append(Mistake(file, "", f"this is not YAML: {error}"))
+        return source
+    except RecursionError:
+        source.mistakes.append(Mistake(file, "", "nested too deeply to be an experiment"))
+        return source
+    if isinstance(values, dict):
+        source.values = values
+    else:
+        source.add((), "an experiment file is a mapping that starts with `name:`; `sweeper init` writes one to start from")
+    return source
+
+
+def set_value(source: Source, setting: str) -> None:
+    """Apply `--set PATH=VALUE` to a file's values; VALUE is YAML, a bare PATH that is no section means train.<PATH>."""
+    name, equals, text = setting.partition("=")
+    place = f"--set {name}"
+    if not equals or not name.strip():
+        source.mistakes.append(Mistake(f"--set {setting}", "", "write --set PATH=VALUE, for instance --set train.lr=0.01"))
+        return
+    value = read_source(f"value: {text}" if text.strip() else "value: null", place)
+    source.mistakes += value.mistakes
+    path = _setting_path(name.strip(), source.values)
+    into: Any = source.values
+    for step in path[:-1]:
+        if not isinstance(into.get(step), dict):
+            into[step] = {}
+        into = into[step]
+    into[path[-1]] = value.values.get("value")
+    source.places = {at: line for at, line in source.places.items() if at[: len(path)] != path}
+    source.places[path] = place
+
+
+def _setting_path(name: str, values: dict[str, Any]) -> tuple[str, ...]:
+    if name.startswith("search.space."):
+        return ("search", "space", name.removeprefix("search.space."))
+    return tuple(name.split("."))
+
+
+class _Converter:
+    """YAML nodes to plain values, noting each one's line."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.left = MAX_NODES
+
+    def convert(self, node: yaml.Node, path: Path) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise yaml.YAMLError(f"it holds more than {MAX_NODES:,} values")
+        self.source.places.setdefault(path, f"{self.source.file}:{node.start_mark.line + 1}")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.convert(item, (*path, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        own: dict[str, int] = {}
+        for key_node, value_node in _merged_first(node):
+            line = key_node.start_mark.line + 1
+            if key_node.tag == _TAG + "merge":
+                self._merge(result, value_node, path)
+                continue
+            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            if key in own:
+                self.source.places[(*path, key)] = f"{self.source.file}:{line}"
+                self.source.add((*path, key), f"this key was given already on line {own[key]}; keep one of the two")
+            own.setdefault(key, line)
+            self.source.places[(*path, key)] = f"{self.source.file}:{line}"
+            result[key] = self.convert(value_node, (*path, key))
+        return result
+
+    def _merge(self, result: dict[str, Any], node: yaml.Node, path: Path) -> None:
+        for part in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            values = self.convert(part, path)
+            if isinstance(values, dict):
+                result.update({key: value for key, value in values.items() if key not in result})
+            else:
+                self.source.add(path, "`<<` merges a mapping; this is none")
+
+    def _scalar(self, node: yaml.Node, path: Path) -> Any:
+        text, kind = str(node.value), node.tag.removeprefix(_TAG)
+        if kind not in _SCALARS:
+            self.source.add(path, f"the tag {node.tag!r} is not used here; write a plain value")
+            return text
+        try:
+            return _SCALARS[kind](text)
+        except ValueError:  # `!!int word`, or an integer of thousands of digits
+            self.source.add(path, f"{text[:40]!r} is not a {kind} that can be read")
+            return text
+
+
+def _merged_first(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    yield from sorted(node.value, key=lambda pair: pair[0].tag != _TAG + "merge")
+
+
+def _integer(text: str) -> int:
+    base = {"0x": 16, "0o": 8}.get(text[:2], 10)
+    return int(text, base)
+
+
+def _number(text: str) -> float:
+    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_SCALARS = {
+    "str": str, "int": _integer, "float": _number, "null": lambda text: None,
+    "bool": lambda text: text.lower() == "true",
+}  # fmt: skip

@@ -1,0 +1,174 @@
+"""The space of a search: axes, and the cells of a grid over them."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweeper.experiment import Search
+
+Cell = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values. A linked axis has tuples, one value for each of its names."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A float in [low, high], drawn evenly, or evenly in its logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Int:
+    """A whole number in [low, high]."""
+
+    low: int
+    high: int
+
+
+Domain = Choice | Uniform | Int
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Settings that take their values together: one name, or several when linked; names as the file has them."""
+
+    names: tuple[str, ...]
+    domain: Domain
+
+    @property
+    def label(self) -> str:
+        return "+".join(self.names)
+
+    def assign(self, value: Any) -> Cell:
+        return dict(zip(self.names, value if len(self.names) > 1 else (value,), strict=True))
+
+
+@dataclass(frozen=True)
+class Space:
+    """Axes with the cells to leave out and to add."""
+
+    axes: tuple[Axis, ...]
+    include: tuple[Cell, ...] = ()
+    exclude: tuple[Cell, ...] = ()
+
+    @classmethod
+    def of(cls, search: Search) -> "Space":
+        """The space of a validated `search` section. Raises ValueError on what `axis_domain` refuses."""
+        single = [Axis((name,), axis_domain(given)) for name, given in search.space.items()]
+        linked = [linked_axis(group) for group in search.linked]
+        return cls((*single, *linked), search.include, search.exclude)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every axis name, in the file's order, then names that only `include` uses."""
+        names = [name for axis in self.axes for name in axis.names]
+        names += [name for cell in self.include for name in cell]
+        return tuple(dict.fromkeys(names))
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell of the grid, the last axis fastest, then the included ones; all axes must be choices."""
+        for values in itertools.product(*(_choices(axis) for axis in self.axes)):
+            cell = {name: value for part in values for name, value in part.items()}
+            if not self.excludes(cell):
+                yield cell
+        yield from (dict(cell) for cell in self.include)
+
+    def contains(self, cell: Mapping[str, Any]) -> bool:
+        """Whether a cell is one of this space: inside every axis and not excluded, or included."""
+        inside = set(cell) == {name for axis in self.axes for name in axis.names}
+        inside = inside and all(_fits(axis, tuple(cell[name] for name in axis.names)) for axis in self.axes)
+        return (inside and not self.excludes(cell)) or any(dict(cell) == dict(part) for part in self.include)
+
+    def excludes(self, cell: Mapping[str, Any]) -> bool:
+        """Whether some partial assignment of `exclude` agrees with the cell."""
+        return any(all(name in cell and cell[name] == value for name, value in part.items()) for part in self.exclude)
+
+
+def _choices(axis: Axis) -> list[Cell]:
+    if not isinstance(axis.domain, Choice):
+        raise ValueError(f"a grid needs a list of values for {axis.label}")
+    return [axis.assign(value) for value in axis.domain.values]
+
+
+def _fits(axis: Axis, values: tuple[Any, ...]) -> bool:
+    match axis.domain:
+        case Choice(allowed):
+            return (values if len(values) > 1 else values[0]) in allowed
+        case Uniform(low, high) | Int(low, high):
+            return isinstance(values[0], int | float) and low <= values[0] <= high
+
+
+def axis_domain(given: Any) -> Domain:
+    """An axis as the file writes it. Raises ValueError that says what is allowed."""
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return _choice(given)
+    if isinstance(given, Mapping) and len(given) == 1:
+        ((kind, bounds),) = given.items()
+        if kind in ("uniform", "log_uniform", "int"):
+            return _range(kind, bounds)
+    raise ValueError(f"given {given!r}, allowed a list of values, {{uniform: [a, b]}}, {{log_uniform: [a, b]}} or {{int: [a, b]}}")
+
+
+def _choice(values: Sequence[Any]) -> Choice:
+    if not values:
+        raise ValueError("an empty list leaves nothing to try; give it at least one value")
+    seen = set()
+    for value in values:
+        text = repr(value)
+        if text in seen:
+            raise ValueError(f"{value!r} is listed twice")
+        seen.add(text)
+    return Choice(tuple(values))
+
+
+def _range(kind: str, bounds: Any) -> Domain:
+    numbers = isinstance(bounds, Sequence) and len(bounds) == 2 and all(type(bound) in (int, float) for bound in bounds)
+    if not numbers or not bounds[0] < bounds[1]:
+        raise ValueError(f"given {kind}: {bounds!r}, allowed [a, b] with two numbers and a < b")
+    low, high = bounds
+    if kind == "int":
+        if type(low) is not int or type(high) is not int:
+            raise ValueError(f"given int: {bounds!r}, allowed two whole numbers")
+        return Int(low, high)
+    if not abs(low) + abs(high) < float("inf"):
+        raise ValueError(f"given {kind}: {bounds!r}, allowed two finite numbers")
+    if kind == "log_uniform" and low <= 0:
+        raise ValueError(f"given log_uniform: {bounds!r}, allowed two numbers above 0")
+    return Uniform(low, high, log=kind == "log_uniform")
+
+
+def linked_axis(group: Mapping[str, Any]) -> Axis:
+    """Axes that move together. Raises ValueError unless they are lists of one length."""
+    if len(group) < 2:
+        raise ValueError("linked axes are two or more, for instance {batch_size: [64, 128], lr: [0.01, 0.02]}")
+    for name, values in group.items():
+        if not isinstance(axis_domain(values), Choice):
+            raise ValueError(f"{name} must be a list of values to be linked")
+    lengths = {name: len(values) for name, values in group.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"linked lists must be of one length, given {', '.join(f'{n}: {k}' for n, k in lengths.items())}")
+    return Axis(tuple(group), Choice(tuple(zip(*group.values(), strict=True))))
+
+
+def setting_steps(name: str) -> tuple[str, ...]:
+    """Where an axis name points, from the top of the file. A bare name means train.<name>."""
+    steps = tuple(name.split("."))
+    return steps if len(steps) > 1 else ("train", name)
+
+
+def with_setting(config: Mapping[str, Any], steps: Sequence[str], value: Any) -> dict[str, Any]:
+    """A copy of nested mappings with one value set; sections on the way that are no mappings are replaced."""
+    first, *rest = steps
+    if not rest:
+        return {**config, first: value}
+    inner = config.get(first)
+    return {**config, first: with_setting(inner if isinstance(inner, Mapping) else {}, rest, value)}

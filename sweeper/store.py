@@ -1,0 +1,299 @@
+"""The sweep folder: its layout, atomic writes and the lock. The only source of truth about a sweep.
+
+    <storage>/<name>/experiment.yaml             the resolved experiment
+    <storage>/<name>/machine.json                what the machine decided when the sweep began
+    <storage>/<name>/trials/<key>/trial.json     number, cell, seed, short name, resolved config
+    <storage>/<name>/trials/<key>/history.json   one row an epoch, while the trial runs
+    <storage>/<name>/trials/<key>/checkpoint.pt  latest resumable state, checksummed
+    <storage>/<name>/trials/<key>/result.json    only when the trial has ended
+    <storage>/<name>/trials/<key>/artifacts/     per_class.csv, confusion.csv, predictions.parquet, model.pt
+"""
+
+import json
+import math
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+import filelock
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from sweeper.trial import Trial, TrialState
+
+Row = dict[str, float]
+T = TypeVar("T")
+
+
+class StoreError(ValueError):
+    """Something about a sweep folder that its owner must see to."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial ended: what `result.json` holds.
+
+    `summary` has the metrics of the best epoch and the test metrics, `history` one row an epoch under the metrics'
+    MLflow names with `epoch` and `time` (Unix seconds), `saved_epoch` the epoch of the checkpoint left behind (0: none).
+    """
+
+    state: TrialState
+    summary: Mapping[str, float] = field(default_factory=dict)
+    history: tuple[Row, ...] = ()
+    best_epoch: int | None = None
+    error: str | None = None
+    pruning: Mapping[str, Any] | None = None
+    saved_epoch: int = 0
+    ended: float = 0.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial as the folder knows it."""
+
+    trial: Trial
+    state: TrialState
+    history: tuple[Row, ...] = ()
+    result: Result | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the machine decides and changes the last bits: decided once, kept in `machine.json`, honoured ever after.
+
+    `window` is the search's lag (see `sweeper.search`), `processor` the vector instructions or the kind of GPU.
+    """
+
+    device: str
+    processor: str
+    precision: str
+    threads: int
+    window: int
+    sweep_id: str
+
+
+class Folder:
+    """A folder on any fsspec filesystem whose files are written whole."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.fs, self.path = fsspec.core.url_to_fs(self.url)
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+        if self.is_local:
+            self.url = self.path
+
+    def sub(self, *names: str) -> "Folder":
+        return Folder("/".join([self.url, *names]))
+
+    def at(self, name: str) -> str:
+        return str(PurePosixPath(self.path) / name)
+
+    def exists(self, name: str = "") -> bool:
+        return bool(self.fs.exists(self.at(name)))
+
+    def names(self) -> list[str]:
+        """The names in this folder, sorted; none when it does not exist."""
+        try:
+            listed = self.fs.ls(self.path, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(PurePosixPath(path).name for path in listed)
+
+    def read(self, name: str) -> bytes:
+        return bytes(self.fs.cat_file(self.at(name)))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a whole file: whoever reads `name` sees the old content or the new, even after a crash."""
+        if self.is_local:
+            _write_local(self.at(name), content)
+        else:
+            self.fs.pipe_file(self.at(name), content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; no error when there is none."""
+        try:
+            self.fs.rm_file(self.at(name))
+        except FileNotFoundError:
+            return
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file. Raises StoreError that names the file when it is torn or damaged."""
+        try:
+            return json.loads(self.read(name))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise StoreError(f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work.") from error
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write JSON; non-finite floats become the strings "nan", "inf" and "-inf"."""
+        self.write(name, (json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+
+
+def _write_local(path: str, content: bytes) -> None:
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+    folder_fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _rows(history: list[Mapping[str, Any]]) -> tuple[Row, ...]:
+    return tuple({name: float(value) for name, value in row.items()} for row in history)
+
+
+class TrialFolder(Folder):
+    """One trial's files."""
+
+    @property
+    def artifacts(self) -> Folder:
+        return self.sub("artifacts")
+
+    def write_trial(self, trial: Trial) -> None:
+        self.write_json("trial.json", asdict(trial))
+
+    def write_history(self, history: tuple[Row, ...]) -> None:
+        self.write_json("history.json", history)
+
+    def write_result(self, result: Result) -> None:
+        """End the trial. `history.json` and, unless the trial can go on from it, the checkpoint become needless."""
+        self.write_json("result.json", asdict(result))
+        self.remove("history.json")
+        if result.state in (TrialState.COMPLETE, TrialState.DIVERGED):
+            self.remove("checkpoint.pt")
+
+    def reopen(self) -> None:
+        """Let an ended trial go on from its checkpoint."""
+        self.remove("result.json")
+
+    def read_trial(self) -> Trial:
+        return self._parsed("trial.json", lambda fields: Trial(**fields))
+
+    def read_result(self) -> Result:
+        return self._parsed("result.json", _result)
+
+    def record(self) -> Record | None:
+        """What the folder knows of this trial; None before its `trial.json` was written."""
+        names = set(self.names())
+        if "trial.json" not in names:
+            return None
+        trial = self.read_trial()
+        if "result.json" in names:
+            result = self.read_result()
+            return Record(trial, result.state, result.history, result)
+        if "history.json" in names:
+            return Record(trial, TrialState.RUNNING, self._parsed("history.json", _rows))
+        return Record(trial, TrialState.WAITING)
+
+    def _parsed(self, name: str, parse: Callable[[Any], T]) -> T:
+        try:
+            return parse(self.read_json(name))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise StoreError(f"{self.at(name)} is not what sweeper wrote ({error}). Restore or remove it.") from error
+
+
+def _result(fields: dict[str, Any]) -> Result:
+    summary = {name: float(value) for name, value in fields["summary"].items()}
+    history = _rows(fields["history"])
+    return Result(**{**fields, "state": TrialState(fields["state"]), "summary": summary, "history": history})
+
+
+class Sweep:
+    """A sweep's folder under a storage root (a local path or an fsspec URL)."""
+
+    def __init__(self, storage: str, name: str) -> None:
+        self.name = name
+        self.storage = Folder(storage)
+        self.folder = self.storage.sub(name)
+
+    def exists(self) -> bool:
+        return self.folder.exists("experiment.yaml")
+
+    def machine(self) -> Machine | None:
+        """What was decided when the sweep began; None before that."""
+        return Machine(**self.folder.read_json("machine.json")) if self.folder.exists("machine.json") else None
+
+    def write_machine(self, machine: Machine) -> None:
+        self.folder.write_json("machine.json", asdict(machine))
+
+    def trial(self, key: str) -> TrialFolder:
+        return TrialFolder(f"{self.folder.url}/trials/{key}")
+
+    def records(self) -> list[Record]:
+        """Every trial in the folder, by number. Raises StoreError that names a damaged file."""
+        keys = self.folder.sub("trials").names()
+        found = (self.trial(key).record() for key in keys)
+        return sorted((record for record in found if record), key=lambda record: record.trial.number)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the sweep for this process; the kernel lets go when the process dies, however it dies.
+
+        Raises StoreError that names the owner when another live process holds it.
+        """
+        if not self.folder.is_local:
+            yield
+            return
+        os.makedirs(self.folder.path, exist_ok=True)
+        held = filelock.FileLock(self.folder.at(".lock"), timeout=1)  # `is_running` holds it for an instant
+        try:
+            held.acquire()
+        except filelock.Timeout:
+            busy = f"another sweeper is running {self.name!r} ({self._owner()}). Wait for it, or stop it first."
+            raise StoreError(busy) from None
+        try:
+            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+            self.folder.write_json("owner.json", owner)
+            yield
+        finally:
+            self.folder.remove("owner.json")
+            held.release()
+
+    def is_running(self) -> bool:
+        """Whether a live process holds the sweep."""
+        if not self.folder.is_local or not self.folder.exists(".lock"):
+            return False
+        try:
+            with filelock.FileLock(self.folder.at(".lock"), timeout=0):
+                return False
+        except filelock.Timeout:
+            return True
+
+    def _owner(self) -> str:
+        if not self.folder.exists("owner.json"):
+            return "just starting"
+        owner = self.folder.read_json("owner.json")
+        return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+
+
+def sweeps(storage: str) -> list[Sweep]:
+    """The sweeps under a storage root, by name."""
+    found = (Sweep(storage, name) for name in Folder(storage).names())
+    return [sweep for sweep in found if sweep.exists()]

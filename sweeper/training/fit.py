@@ -1,0 +1,171 @@
+"""`fit`: train one trial from wherever its folder says it is to wherever it ends."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from torch import Tensor
+
+from sweeper.data import DataError, Dataset, default_cache, prepare
+from sweeper.data.split import split
+from sweeper.experiment import Experiment, Objective, to_plain
+from sweeper.store import Result, Row, Sweep, TrialFolder
+from sweeper.training import artifacts, checkpoint
+from sweeper.training.loop import Trainer, peak_memory_mib
+from sweeper.training.metrics import Evaluation
+from sweeper.trial import Trial, TrialState
+
+
+class Answer(StrEnum):
+    """What the driver says to an epoch's report."""
+
+    GO_ON = "go on"
+    PRUNE = "prune"
+    HALT = "halt"  # the sweep is being stopped: save and come back later
+
+
+Report = Callable[[tuple[Row, ...], int], Answer]
+"""Takes the rows since the last report (the first time all of them) and the epoch of the checkpoint (0: none)."""
+
+
+@dataclass
+class Progress:
+    """How far a trial is: what a checkpoint holds besides the network and its optimiser."""
+
+    history: tuple[Row, ...] = ()
+    best_epoch: int | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    saved_epoch: int = 0
+    saved_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    @property
+    def best_row(self) -> Row:
+        return self.history[self.best_epoch - 1] if self.best_epoch else {}
+
+
+def fit(trial: Trial, sweep: Sweep, experiment: Experiment, report: Report) -> Result | None:
+    """Train a trial to its end from its checkpoint, if it has one, and write its `result.json`.
+
+    Returns its result (the one it has, when it has ended before), or None when the driver said HALT.
+    Raises DataError when the data set is not the one the trial was planned on.
+    """
+    folder, machine = sweep.trial(trial.key), sweep.machine()
+    if folder.exists("result.json"):
+        return folder.read_result()
+    if machine is None:
+        raise ValueError(f"{sweep.folder.url} has no machine.json; start the sweep with `sweeper run`")
+    dataset = _dataset(trial, experiment)
+    trainer = Trainer(trial.settings, dataset, split(dataset, trial.settings.data.split), machine)
+    progress = _resume(trainer, folder)
+    state = _train(trainer, progress, folder, experiment, report)
+    if state is None:
+        return None
+    return _finish(state, trainer, progress, folder, experiment, dataset)
+
+
+def _train(
+    trainer: Trainer, progress: Progress, folder: TrialFolder, experiment: Experiment, report: Report
+) -> TrialState | None:
+    """Epochs until the trial ends; None when it is to stop for now."""
+    answer = report(progress.history, progress.saved_epoch) if progress.history else Answer.GO_ON
+    while answer is Answer.GO_ON and progress.epoch < trainer.settings.train.epochs:
+        row = _epoch(trainer, progress.epoch + 1)
+        progress.history += (row,)
+        if not _is_finite(row):
+            return TrialState.DIVERGED
+        _note_best(trainer, progress, experiment.objective)
+        is_last = progress.epoch == trainer.settings.train.epochs
+        if not is_last and time.monotonic() - progress.saved_at >= experiment.checkpoint.every_seconds:
+            _save(trainer, progress, folder)
+        folder.write_history(progress.history)
+        answer = report((row,), progress.saved_epoch)
+    if progress.epoch == trainer.settings.train.epochs:
+        return TrialState.COMPLETE
+    if progress.saved_epoch < progress.epoch:
+        _save(trainer, progress, folder)
+    return TrialState.PRUNED if answer is Answer.PRUNE else None
+
+
+def _epoch(trainer: Trainer, epoch: int) -> Row:
+    start = time.perf_counter()
+    row = {"epoch": float(epoch), **trainer.train_epoch(epoch)}
+    if len(trainer.val_N):
+        row |= _named("val", trainer.evaluate(trainer.val_N))
+    seconds = time.perf_counter() - start
+    return {**row, "epoch_seconds": seconds, "peak_memory_mib": peak_memory_mib(trainer.device), "time": time.time()}
+
+
+def _named(part: str, evaluation: Evaluation) -> Row:
+    metrics = {name: getattr(evaluation, name) for name in ("loss", "top1", "top5", "ece")}
+    return {f"{part}/{name}": value for name, value in metrics.items()}
+
+
+def _is_finite(row: Row) -> bool:
+    return all(math.isfinite(row.get(name, 0.0)) for name in ("train/loss", "val/loss"))
+
+
+def _note_best(trainer: Trainer, progress: Progress, objective: Objective) -> None:
+    """Keep the weights of the best epoch on validation; the earlier of two that are equal."""
+    value, best = progress.history[-1][objective.metric], progress.best_row.get(objective.metric)
+    if best is None or (value > best if objective.mode == "max" else value < best):
+        progress.best_epoch, progress.best_weights = progress.epoch, trainer.weights()
+
+
+def _save(trainer: Trainer, progress: Progress, folder: TrialFolder) -> None:
+    is_best = progress.best_epoch == progress.epoch
+    best = {"epoch": progress.best_epoch, "weights": None if is_best else progress.best_weights}
+    state = {**trainer.state(), "best": best, "history": list(progress.history)}
+    checkpoint.save(folder, "checkpoint.pt", state)
+    progress.saved_epoch, progress.saved_at = progress.epoch, time.monotonic()
+
+
+def _resume(trainer: Trainer, folder: TrialFolder) -> Progress:
+    """Where the checkpoint stands; the start when there is none."""
+    if not folder.exists("checkpoint.pt"):
+        return Progress()
+    state = checkpoint.load(folder, "checkpoint.pt")
+    trainer.load_state(state)
+    history = tuple(state["history"])
+    weights = state["best"]["weights"] or trainer.weights()
+    on_device = {name: tensor.to(trainer.device) for name, tensor in weights.items()}
+    return Progress(history, state["best"]["epoch"], on_device, saved_epoch=len(history))
+
+
+def _finish(
+    state: TrialState, trainer: Trainer, progress: Progress, folder: TrialFolder, experiment: Experiment, dataset: Dataset
+) -> Result:
+    """Evaluate the best epoch's weights, on the test images only when the trial is complete, and write how it ended."""
+    summary = {name: value for name, value in progress.best_row.items() if name.startswith(("train/", "val/", "lr"))}
+    if state is not TrialState.DIVERGED:
+        trainer.network.load_state_dict(progress.best_weights)
+        evaluations = {"val": (trainer.val_N, trainer.evaluate(trainer.val_N))} if len(trainer.val_N) else {}
+        if state is TrialState.COMPLETE and len(trainer.test_N):
+            evaluations["test"] = (trainer.test_N, trainer.evaluate(trainer.test_N))
+            summary |= _named("test", evaluations["test"][1])
+        artifacts.write(folder.artifacts, dataset, evaluations)
+        if state is TrialState.COMPLETE and experiment.artifacts.models != "none":
+            artifacts.write_model(folder.artifacts, trainer.settings, dataset, progress.best_weights)
+    result = Result(
+        state=state,
+        summary=summary,
+        history=progress.history,
+        best_epoch=progress.best_epoch,
+        pruning=to_plain(experiment.pruning) if state is TrialState.PRUNED else None,
+        saved_epoch=progress.saved_epoch if state is TrialState.PRUNED else 0,
+        ended=time.time(),
+    )
+    folder.write_result(result)
+    return result
+
+
+def _dataset(trial: Trial, experiment: Experiment) -> Dataset:
+    dataset = prepare(replace(trial.settings.data, root=experiment.data.root), default_cache())
+    if dataset.fingerprint != trial.config["data"]["fingerprint"]:
+        raise DataError("the data set has changed since this trial was planned; run the sweep under another name")
+    return dataset

@@ -1,0 +1,54 @@
+"""Metrics of an evaluation, computed on the device and read once. Legend: N images, K classes, B bins."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CALIBRATION_BINS = 15
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model did on one split; tensors on the CPU."""
+
+    loss: float
+    top1: float
+    top5: float
+    ece: float
+    confusion_KK: Tensor  # int64 counts, rows are true classes
+    predictions_N: Tensor
+    confidences_N: Tensor
+
+
+def evaluate_logits(logits_NK: Tensor, labels_N: Tensor, loss: Tensor) -> Evaluation:
+    """All metrics of `logits_NK` against `labels_N`, with one transfer from the device."""
+    probabilities_NK = logits_NK.softmax(1)
+    confidences_N, predictions_N = probabilities_NK.max(1)
+    is_right_N = predictions_N == labels_N
+    top5_N = top_k_hits(logits_NK, labels_N, 5)
+    scalars = torch.stack(
+        [loss.float(), is_right_N.float().mean(), top5_N.float().mean(), calibration_error(confidences_N, is_right_N)]
+    ).tolist()
+    confusion_KK = confusion(predictions_N, labels_N, logits_NK.shape[1])
+    tensors = (confusion_KK.cpu(), predictions_N.cpu(), confidences_N.cpu())
+    return Evaluation(*scalars, *tensors)
+
+
+def top_k_hits(logits_NK: Tensor, labels_N: Tensor, k: int) -> Tensor:
+    """Whether the label is among the k largest logits, (N,) bool; all of them count when K < k."""
+    best_Nk = logits_NK.topk(min(k, logits_NK.shape[1]), dim=1).indices
+    return (best_Nk == labels_N[:, None]).any(1)
+
+
+def confusion(predictions_N: Tensor, labels_N: Tensor, classes: int) -> Tensor:
+    """Counts of (true, predicted), (K, K) int64."""
+    return torch.bincount(labels_N * classes + predictions_N, minlength=classes * classes).view(classes, classes)
+
+
+def calibration_error(confidences_N: Tensor, is_right_N: Tensor, bins: int = CALIBRATION_BINS) -> Tensor:
+    """Expected calibration error over bins of equal width (Guo et al. 2017, equation 3)."""
+    bin_N = (confidences_N * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    gap_N = is_right_N.double() - confidences_N.double()
+    gap_B = torch.zeros(bins, dtype=torch.float64, device=gap_N.device).index_add_(0, bin_N, gap_N)
+    return (gap_B.abs().sum() / len(gap_N)).float()

@@ -1,0 +1,114 @@
+"""A trial: one cell of the space with one seed, its identity and its state."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from sweeper.experiment import Experiment, Settings, to_plain
+from sweeper.space import setting_steps, with_setting
+
+KEY_DIGITS = 12
+SHORT_NAME_LENGTH = 100
+
+
+class TrialState(StrEnum):
+    """Where a trial stands; the last four have a `result.json`."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+    @property
+    def is_finished(self) -> bool:
+        return self not in (TrialState.WAITING, TrialState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One cell with one seed.
+
+    `cell` maps each axis, under the name it has in the experiment file, to this trial's value.
+    `config` holds what determines the result: `data` (with its fingerprint), `model`, `train` and `seed`.
+    """
+
+    number: int
+    cell: Mapping[str, Any]
+    seed: int
+    config: Mapping[str, Any]
+    key: str
+    name: str
+
+    @classmethod
+    def of(cls, number: int, cell: Mapping[str, Any], config: Mapping[str, Any]) -> "Trial":
+        return cls(number, cell, config["seed"], config, trial_key(config), short_name(cell, config["seed"]))
+
+    @property
+    def settings(self) -> Settings:
+        return settings_of(self.config)
+
+
+_SETTINGS = TypeAdapter(Settings)
+
+
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """The validated settings in a trial's config."""
+    data = {name: value for name, value in config["data"].items() if name != "fingerprint"}
+    return _SETTINGS.validate_json(json.dumps({**config, "data": data}))
+
+
+def settings_for(experiment: Experiment, cell: Mapping[str, Any], seed: int) -> Settings:
+    """The experiment's settings with a cell's values in their places."""
+    plain: dict[str, Any] = {part: to_plain(getattr(experiment, part)) for part in ("data", "model", "train")}
+    for name, value in cell.items():
+        plain = with_setting(plain, setting_steps(name), value)
+    return _SETTINGS.validate_json(json.dumps({**plain, "seed": seed}))
+
+
+def config_for(settings: Settings, fingerprint: str) -> dict[str, Any]:
+    """A trial's config: its settings in canonical form, the data named by fingerprint instead of by place."""
+    plain = to_plain(settings)
+    del plain["data"]["root"]
+    plain["data"]["fingerprint"] = fingerprint
+    config: dict[str, Any] = _canonical(plain)
+    return config
+
+
+def trial_key(config: Mapping[str, Any]) -> str:
+    """The first 12 hex digits of SHA-256 over the canonical JSON of a trial's config."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:KEY_DIGITS]
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces, and numbers that are equal written alike (1.0 as 1)."""
+    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def short_name(cell: Mapping[str, Any], seed: int) -> str:
+    """A readable name of at most 100 characters, such as "lr=0.001 momentum=0.9 seed=0"; not an identity."""
+    parts = [f"{path.removeprefix('train.')}={_plain(value)}" for path, value in cell.items()]
+    name = " ".join([*parts, f"seed={seed}"])
+    return name if len(name) <= SHORT_NAME_LENGTH else name[: SHORT_NAME_LENGTH - 1] + "…"
+
+
+def _plain(value: Any) -> str:
+    text = value if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else canonical_json(value)
+    return re.sub(r"\s+", "_", text)
