@@ -1,1 +1,1 @@
-"""Tables of sweeps (DataFrames) -> small tuples of numbers (views) -> how they look (figures) -> one HTML page (page)."""
+"""Tables of sweeps -> small tuples of numbers (views, classes) -> how they look (figures) -> one HTML page (page)."""

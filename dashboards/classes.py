@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 
 from dashboards.views import SweepTables, by_rank
 
@@ -34,15 +34,16 @@ def class_counts(tables: SweepTables) -> tuple[ClassCounts, ...]:
 def _class_counts(trials: pd.DataFrame, per_class: pd.DataFrame, split: str) -> ClassCounts:
     rows = per_class[per_class["split"] == split].drop_duplicates(["key", "id", "class"])
     classes = rows.drop_duplicates(["id", "class"]).sort_values("class_index", kind="stable")
-    keys = [key for key in trials["key"] if key in set(rows["key"])]
+    with_rows = trials["key"].isin(rows["key"])
+    keys = trials["key"][with_rows]
     columns = pd.MultiIndex.from_frame(classes[["id", "class"]])
-    wide = rows.pivot(index="key", columns=["id", "class"], values=["images", "correct"])
-    images, correct = (wide[what].reindex(index=keys, columns=columns).to_numpy(float) for what in ("images", "correct"))
+    wide = (rows.pivot(index="key", columns=["id", "class"], values=what) for what in ("images", "correct"))
+    images, correct = (table.reindex(index=keys, columns=columns).to_numpy(float) for table in wide)
     complete = (trials.set_index("key")["state"].reindex(keys) == "complete").to_numpy()
     mean = _mean_accuracy(images, correct, complete if complete.any() else np.ones_like(complete))
     return ClassCounts(
         split=split,
-        trials=[int(position) for position in np.flatnonzero(trials["key"].isin(keys))],
+        trials=[int(position) for position in np.flatnonzero(with_rows)],
         names=classes["class"].tolist(),
         ids=classes["id"].tolist(),
         images=_counts(images),
@@ -56,8 +57,9 @@ def _mean_accuracy(images: np.ndarray, correct: np.ndarray, chosen: np.ndarray) 
     """The mean over chosen trials of correct / images, by class; NaN for a class without images."""
     accuracy = np.divide(correct, images, out=np.full_like(images, np.nan), where=images > 0)[chosen]
     known = np.isfinite(accuracy)
-    total = np.where(known, accuracy, 0).sum(axis=0)
-    return np.divide(total, known.sum(axis=0), out=np.full(images.shape[1], np.nan), where=known.any(axis=0))
+    mean = np.full(images.shape[1], np.nan)
+    np.divide(np.where(known, accuracy, 0).sum(axis=0), known.sum(axis=0), out=mean, where=known.any(axis=0))
+    return mean
 
 
 def _counts(matrix: np.ndarray) -> list[list[int | None]]:

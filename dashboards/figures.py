@@ -1,10 +1,10 @@
-"""How the charts look: Plotly figures and the two themes. Numbers that a reader can re-arrange are filled in by page.js."""
+"""How the charts look: Plotly figures and the two themes. page.js fills in the numbers, which readers re-arrange."""
 
 from dataclasses import dataclass
 from typing import Any
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
-from plotly.colors import sample_colorscale  # type: ignore[import-untyped]
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from dashboards.levels import MOST
 
@@ -33,7 +33,8 @@ class Theme:
 
 THEMES = {
     "light": Theme(
-        ink="#20242a", muted="#626a75", paper="#faf9f6", panel="#ffffff", grid="#e5e2db", accent="#1d5c9c", mark="#fdf3d7",
+        ink="#20242a", muted="#626a75", paper="#faf9f6", panel="#ffffff", grid="#e5e2db",
+        accent="#1d5c9c", mark="#fdf3d7",
         categories=("#0072b2", "#d55e00", "#009e73", "#b8578c", "#8f6b00", "#4a9fd4", "#5b4b9a", "#6b7280"),
         ordered=("#7ec95c", "#2f9d88", "#31688e", "#443a83", "#3b0450"),
         accuracy=("#f8f5ea", "#d6e7c6", "#93ccb9", "#4aa3b6", "#2369a1", "#153668"),
@@ -41,7 +42,8 @@ THEMES = {
                 "failed": "#8d2b52", "waiting": "#b4b9c0"},
     ),
     "dark": Theme(
-        ink="#e6e8eb", muted="#9ba4af", paper="#14171b", panel="#1b1f24", grid="#2e343b", accent="#7fb4ee", mark="#3a3420",
+        ink="#e6e8eb", muted="#9ba4af", paper="#14171b", panel="#1b1f24", grid="#2e343b",
+        accent="#7fb4ee", mark="#3a3420",
         categories=("#56b4e9", "#f08a4b", "#34c79b", "#e79ac4", "#e6c84f", "#8fa8ff", "#b49cf0", "#9ba4af"),
         ordered=("#45659c", "#2f8f9d", "#35b779", "#9fd93a", "#fde725"),
         accuracy=("#171d26", "#1b3d52", "#1e6a78", "#3c9886", "#86c48e", "#e2efa4"),
@@ -83,13 +85,13 @@ def _json(figure: go.Figure) -> Json:
 
 def learning_curves() -> Json:
     """Four traces to copy and fill: validation, training, where a trial ended, and the highlighted trial."""
-    hover = "<b>%{text}</b><br>epoch %{x}: %{y}<extra></extra>"
+    hover = {"connectgaps": False, "hovertemplate": "<b>%{text}</b><br>epoch %{x}: %{y}<extra></extra>"}
     return _json(go.Figure(
         data=[
-            go.Scatter(mode="lines", connectgaps=False, hovertemplate=hover),
-            go.Scatter(mode="lines", connectgaps=False, hovertemplate=hover, showlegend=False, line={"dash": "dot"}),
-            go.Scatter(mode="markers", hovertemplate=hover, showlegend=False, marker={"size": 8, "line": {"width": 1.5}}),
-            go.Scatter(mode="lines+markers", connectgaps=False, hovertemplate=hover, line={"width": 3}, marker={"size": 5}),
+            go.Scatter(mode="lines", **hover),
+            go.Scatter(mode="lines", **hover, line={"dash": "dot"}),
+            go.Scatter(mode="markers", **hover, marker={"line": {"width": 1.5}}),
+            go.Scatter(mode="lines+markers", **hover, line={"width": 3}, marker={"size": 5}),
         ],
         layout={
             "height": 520, "margin": {"l": 56, "r": 12, "t": 34, "b": 48}, "hovermode": "closest",
@@ -102,7 +104,8 @@ def learning_curves() -> Json:
 
 def class_heatmap() -> Json:
     """One heatmap to fill: trials down, classes across, accuracy as colour."""
-    bar = {"thickness": 10, "outlinewidth": 0, "tickformat": ".0%", "len": 240, "lenmode": "pixels", "y": 1, "yanchor": "top"}
+    bar = {"thickness": 10, "outlinewidth": 0, "tickformat": ".0%"}
+    bar |= {"len": 200, "lenmode": "pixels", "y": 1, "yanchor": "top"}
     return _json(go.Figure(
         data=[go.Heatmap(hoverinfo="text", xgap=1, ygap=1, colorbar=bar, hoverongaps=False)],
         layout={
@@ -118,8 +121,8 @@ def ranking() -> Json:
     hover = "<b>%{text}</b><br>%{y}<extra></extra>"
     return _json(go.Figure(
         data=[
-            go.Scatter(mode="markers", hovertemplate=hover, marker={"size": 9}),
-            go.Scatter(mode="markers", hovertemplate=hover, marker={"size": 9, "symbol": "circle-open", "line": {"width": 2}}),
+            go.Scatter(mode="markers", hovertemplate=hover),
+            go.Scatter(mode="markers", hovertemplate=hover, marker={"symbol": "circle-open", "line": {"width": 2}}),
         ],
         layout={
             "height": 350, "margin": {"l": 56, "r": 12, "t": 62, "b": 44}, "hovermode": "closest",

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 
 MOST = 8
 BINS = 6
@@ -54,7 +55,7 @@ def _numbers(values: pd.Series) -> Levels:
     else:
         edges = np.unique(np.quantile(values.dropna(), np.linspace(0, 1, BINS + 1)))
         codes = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
-        labels = [f"{low:.3g} – {high:.3g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        labels = [f"{low:.3g} – {high:.3g}" for low, high in pairwise(edges)]
     if values.isna().any():
         codes, labels = np.where(values.isna(), len(labels), codes), [*labels, "not set"]
     return Levels(tuple(labels), tuple(codes.tolist()), True)

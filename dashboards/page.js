@@ -54,7 +54,7 @@
   }
 
   const valueAxis = (axis, kind, title) => ({
-    ...axis, title: { text: title }, tickformat: kind === "percent" ? ".0%" : "", hoverformat: kind === "percent" ? ".2%" : ".5g",
+    ...axis, title: { text: title }, tickformat: kind === "percent" ? ".3~p" : "", hoverformat: kind === "percent" ? ".2%" : ".5g",
   });
 
   // ---- learning curves
@@ -104,11 +104,10 @@
     const width = count > 300 ? 0.7 : count > 60 ? 1 : 1.7, traces = [];
     levels.labels.forEach((label, level) => {
       const trials = range(count).filter(i => levels.of_trial[i] === level).reverse();
-      const shared = { legendgroup: label, name: plain(label, 28), opacity: count > 300 ? 0.6 : 0.9 };
-      const color = colours[level];
+      const shared = { legendgroup: label, opacity: count > 300 ? 0.6 : 0.9, showlegend: false }, color = colours[level];
+      traces.push({ ...main, x: [null], y: [null], name: plain(label, 28), legendgroup: label, line: { color, width: 3 } });
       if (showTrain) {
-        const part = line(sweep, family.train, trials);
-        traces.push({ ...train, ...shared, ...part, opacity: 0.7, showlegend: !showMain, line: { ...train.line, color, width } });
+        traces.push({ ...train, ...shared, ...line(sweep, family.train, trials), opacity: 0.7, line: { ...train.line, color, width } });
       }
       if (!showMain) return;
       traces.push({ ...main, ...shared, ...line(sweep, family.main, trials), line: { ...main.line, color, width } });
@@ -158,11 +157,10 @@
     const classes = classOrder(split, field(panel, "order").value, field(panel, "find").value);
     const rows = range(split.trials.length).slice(0, most || undefined);
     const z = rows.map(row => classes.map(c => ratio(split, row, c)));
-    const known = z.flat().filter(value => value !== null);
     const [prototype] = data.figures.classes.data, base = data.figures.classes.layout;
     const space = classSpace(element, rows.length, classes.length, sweep, split);
     const trace = {
-      ...prototype, z, zmin: Math.floor(10 * known.reduce((a, b) => Math.min(a, b), 0.9)) / 10, zmax: 1,
+      ...prototype, z, ...accuracyRange(z), showscale: space.height > 260,
       hovertext: rows.map(row => classes.map(c => hoverText(sweep, split, row, c))),
       ...(space.roomy ? { text: z.map(row => row.map(v => (v === null ? "" : (100 * v).toFixed(0)))), texttemplate: "%{text}" } : {}),
       ...(space.fine ? { xgap: 0, ygap: 0 } : {}),
@@ -172,6 +170,13 @@
     const yaxis = { ...base.yaxis, ...ticks(labels, space.everyRow) };
     draw(element, [trace], { ...base, xaxis, yaxis, height: space.height, margin: { ...base.margin, t: space.top } });
     describeClasses(panel, split);
+  }
+
+  // From the tenth below the lowest accuracy to the tenth above the highest.
+  function accuracyRange(z) {
+    const known = z.flat().filter(value => value !== null);
+    const zmin = Math.floor(10 * known.reduce((a, b) => Math.min(a, b), 0.9)) / 10;
+    return { zmin, zmax: Math.max(zmin + 0.1, Math.ceil(10 * known.reduce((a, b) => Math.max(a, b), 0)) / 10) };
   }
 
   const ticks = (texts, every) => {
@@ -189,7 +194,7 @@
     const letters = width > 600 && columns <= 60 ? Math.floor((0.36 * width) / LETTER) : 0;
     const left = 45 + LETTER * Math.min(letters, Math.max(...sweep.trials.label.map(text => text.length)));
     const cell = (width - left - 80) / Math.max(columns, 1), flat = longest * 7 < cell;
-    const row = rows <= 40 ? 27 : Math.max(2, Math.min(27, 1100 / rows)), top = flat ? 30 : 24 + longest * (cell < 18 ? 7.2 : 5.6);
+    const row = rows <= 40 ? 27 : Math.max(2, Math.min(27, 1100 / rows)), top = flat ? 30 : 34 + longest * (cell < 18 ? 7.2 : 5.8);
     return {
       letters, top, angle: flat ? 0 : cell < 18 ? -90 : -50, height: Math.max(rows * row, 60) + top + 16,
       roomy: cell >= 32 && row >= 20, fine: cell < 6 || row < 6,
@@ -199,7 +204,7 @@
 
   function describeClasses(panel, split) {
     const order = split.hardest.filter(c => split.mean[c] !== null);
-    const list = classes => classes.map(c => `${clip(split.names[c], 40)} ${percent(split.mean[c], 0)}`).join(", ");
+    const list = classes => classes.map(c => `\u2068${clip(split.names[c], 40)}\u2069 ${percent(split.mean[c], 0)}`).join(", ");
     const few = order.length < 6;
     field(panel, "hardest").textContent = order.length < 2 ? "" : few
       ? `From hardest to easiest: ${list(order)}.`

@@ -6,13 +6,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from itertools import groupby, pairwise
 from importlib.resources import files
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+from plotly.offline import get_plotlyjs
 
 from dashboards import figures
 from dashboards.classes import ClassCounts, class_counts
@@ -61,13 +61,12 @@ def render(sweeps: Sequence[SweepTables]) -> str:
     """The page of one or more sweeps."""
     scripts = [_script(get_plotlyjs()), _script(_resource("page.js"))]
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters.update(shown=shown, setting=label, exact=_exact, metric=with_unit, groupwise=_groupwise, edges=_edges)
+    environment.filters.update(shown=shown, setting=label, exact=_exact, metric=with_unit)
+    environment.filters.update(groupwise=_groupwise, edges=_edges)
     sections = [_section(sweep) for sweep in sweeps]
-    payload = {
-        "themes": {name: figures.theme(theme) for name, theme in figures.THEMES.items()},
-        "figures": {"curves": figures.learning_curves(), "classes": figures.class_heatmap(), "ranking": figures.ranking()},
-        "sweeps": [section.data for section in sections],
-    }
+    drawn = {"curves": figures.learning_curves(), "classes": figures.class_heatmap(), "ranking": figures.ranking()}
+    themes = {name: figures.theme(theme) for name, theme in figures.THEMES.items()}
+    payload = {"themes": themes, "figures": drawn, "sweeps": [section.data for section in sections]}
     return environment.from_string(_resource("template.html")).render(
         title=", ".join(sweep.name for sweep in sweeps),
         policy=_policy(scripts),
@@ -93,19 +92,19 @@ def _policy(scripts: Iterable[str]) -> str:
     """A content security policy that lets only these scripts run, and nothing load from anywhere."""
     digests = (base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    rest = "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {allowed}; {rest}"
 
 
 def embedded(value: Any) -> str:
     """JSON that is safe inside a script element, whatever the texts in it say."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    escapes = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-    return text.translate(str.maketrans(escapes))
+    return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 
 
 def shown(value: Any, kind: str) -> str:
     """A cell of a table, for people."""
-    if value is None or isinstance(value, float) and math.isnan(value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float) and math.isinf(value):
         return "∞" if value > 0 else "−∞"
@@ -139,7 +138,8 @@ def _edges(columns: Sequence[Column]) -> list[str]:
 
 def _section(sweep: SweepTables) -> Section:
     view, board, splits = overview(sweep), leaderboard(sweep), class_counts(sweep)
-    return Section(sweep, view, board, _headline(sweep, view, board), _tiles(sweep, view), splits, _data(sweep, board, splits))
+    headline, data = _headline(sweep, view, board), _data(sweep, board, splits)
+    return Section(sweep, view, board, headline, _tiles(sweep, view), splits, data)
 
 
 def _headline(sweep: SweepTables, view: Overview, board: Leaderboard) -> str:
@@ -152,7 +152,7 @@ def _headline(sweep: SweepTables, view: Overview, board: Leaderboard) -> str:
     if not view.total:
         return "This sweep has no trials yet."
     if not ended:
-        return "No trial has ended yet. Numbers appear here as trials end."
+        return "No trial has ended yet. Numbers appear here as trials end; the curves show those that run."
     if not ended & {"complete", "pruned"}:
         return f"No trial has completed ({' or '.join(sorted(ended))} so far), so none is best."
     return f"No trial has a finite {what}, so none is best."
@@ -171,9 +171,10 @@ def _tiles(sweep: SweepTables, view: Overview) -> tuple[Tile, ...]:
         note = f"trial {view.best['number']}, epoch {shown(epoch, 'count')} of {epochs}"
         tiles.append(Tile(f"best {metric_label(sweep.metric)}", with_unit(view.best[sweep.metric], sweep.metric), note))
         if test in view.best and test != sweep.metric:
-            tiles.append(Tile(f"its {metric_label(test)}", with_unit(view.best[test], test), "measured once, at that epoch"))
+            note = "measured once, at that epoch"
+            tiles.append(Tile(f"its {metric_label(test)}", with_unit(view.best[test], test), note))
     ended = sum(count for state, count in view.states if state not in ("running", "waiting"))
-    tiles.append(Tile("trials", str(view.total), f"{ended} ended"))
+    tiles.append(Tile("trials", f"{view.total:,}", f"{ended} ended"))
     saved = view.epochs_saved
     tiles.append(Tile("epochs trained", f"{view.epochs_run:,}", f"pruning left out {saved:,}" if saved else ""))
     return tuple(tiles)
@@ -184,8 +185,9 @@ def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts])
     trials, drawn = by_rank(sweep), curves(sweep)
     test = "test/" + sweep.metric.rpartition("/")[2]
     return {
-        "metric": metric_label(sweep.metric), "kind": metric_kind(sweep.metric), "test": metric_label(test), "best": board.best,
-        "trials": {"number": trials["number"].tolist(), "state": trials["state"].tolist(), "label": trial_labels(sweep)},
+        "metric": metric_label(sweep.metric), "kind": metric_kind(sweep.metric), "test": metric_label(test),
+        "best": board.best,
+        "trials": {"number": list(trials["number"]), "state": list(trials["state"]), "label": trial_labels(sweep)},
         "objective": rounded(objective(trials, sweep.metric)),
         "testObjective": rounded(objective(trials, test)) if test != sweep.metric else [None] * len(trials),
         "levels": {axis: levels._asdict() for axis, levels in trial_levels(sweep).items()},

@@ -1,14 +1,12 @@
 """Which trial comes first: the one rule that the page, the terminal and the best trial share."""
 
-from collections.abc import Hashable
-
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 
 STATES = ("complete", "pruned", "running", "diverged", "failed", "waiting")
 
 
-def objective(trials: pd.DataFrame, metric: str) -> pd.Series:
+def objective(trials: pd.DataFrame, metric: str) -> "pd.Series[float]":
     """The metric of each trial as float; NaN where it is missing, infinite or NaN."""
     if metric not in trials.columns:
         return pd.Series(np.nan, index=trials.index, dtype=float)
@@ -16,7 +14,7 @@ def objective(trials: pd.DataFrame, metric: str) -> pd.Series:
     return values.where(np.isfinite(values))
 
 
-def ranked(trials: pd.DataFrame, metric: str, mode: str) -> list[Hashable]:
+def ranked(trials: pd.DataFrame, metric: str, mode: str) -> list[int]:
     """Row labels, best first: complete trials, then pruned, running, diverged, failed and waiting ones.
 
     Within a state by the metric (those without it last), and among equals by number.
@@ -29,7 +27,7 @@ def ranked(trials: pd.DataFrame, metric: str, mode: str) -> list[Hashable]:
     return list(order.sort_values(["state", "value", "number"], kind="stable", na_position="last").index)
 
 
-def best(trials: pd.DataFrame, metric: str, mode: str) -> Hashable | None:
+def best(trials: pd.DataFrame, metric: str, mode: str) -> int | None:
     """The row label of the best complete trial, or of the best pruned one when none is complete; NaN never wins."""
     for state in ("complete", "pruned"):
         candidates = trials[trials["state"] == state]

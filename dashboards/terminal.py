@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -41,7 +41,8 @@ def print_results(
     winner = best(trials, metric, mode)
     for place, row in enumerate(shown.index):
         style = "bold green" if row == winner else "" if shown.loc[row, "state"] == "complete" else "dim"
-        table.add_row("*" if row == winner else "", *(Text(column.cells[place]) for column in names.values()), style=style)
+        cells = (Text(column.cells[place]) for column in names.values())
+        table.add_row("*" if row == winner else "", *cells, style=style)
     if len(trials):
         console.print(table)
     for line in _notes(trials, shown, metric, mode, dropped):

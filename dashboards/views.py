@@ -1,11 +1,11 @@
 """What the page shows, as numbers: DataFrames in, named tuples out. Rows are trials by rank, best first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 
 from dashboards.levels import Levels, axis_levels, label, varies
 from dashboards.ranking import STATES, best, objective, ranked
@@ -59,7 +59,7 @@ class Overview(NamedTuple):
 
     total: int
     states: tuple[tuple[str, int], ...]
-    best: Mapping[str, Any] | None
+    best: Mapping[Hashable, Any] | None
     epochs_run: int
     epochs_saved: int | None
 
@@ -93,7 +93,7 @@ def overview(tables: SweepTables) -> Overview:
     return Overview(
         total=len(trials),
         states=tuple((state, int(counts[state])) for state in STATES if state in counts),
-        best=None if winner is None else trials.loc[winner].to_dict(),
+        best=None if winner is None else trials.loc[[winner]].to_dict("records")[0],
         epochs_run=int(trials["epochs_run"].sum()),
         epochs_saved=_epochs_saved(tables),
     )
@@ -134,7 +134,7 @@ def leaderboard(tables: SweepTables) -> Leaderboard:
     rows = tuple(zip(*(_plain(trials[column.name]) for column in columns), strict=True))
     winner = best(trials, tables.metric, tables.mode)
     constant = ((axis, _plain(trials[axis])[0]) for axis in tables.axes if axis not in changing and len(trials))
-    return Leaderboard(tuple(columns), rows, None if winner is None else int(str(winner)), tuple(constant))
+    return Leaderboard(tuple(columns), rows, winner, tuple(constant))
 
 
 def _metric_columns(trials: pd.DataFrame, tables: SweepTables) -> list[Column]:
@@ -167,7 +167,7 @@ def trial_levels(tables: SweepTables) -> dict[str, Levels]:
     trials = by_rank(tables)
     axes = [axis for axis in (*tables.axes, "seed") if varies(trials[axis])]
     levels = {axis: axis_levels(trials[axis]) for axis in axes}
-    values = objective(trials, tables.metric)
+    values = objective(trials, tables.metric).where(trials["state"] == "complete")
     telling = sorted(axes, key=lambda axis: -explained(values, levels[axis].of_trial))
     return {axis: levels[axis] for axis in telling} | {"state": axis_levels(trials["state"])}
 

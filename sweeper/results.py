@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 
 from dashboards.ranking import best as best
 from dashboards.terminal import print_results as print_results
@@ -20,7 +20,10 @@ from sweeper.space import Space, setting_steps
 from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.trial import Trial, canonical_json
 
-FIXED = {"key": "str", "number": "int64", "name": "str", "state": "str", "seed": "int64", "epochs_run": "int64", "best_epoch": "Int64"}
+FIXED = {
+    "key": "str", "number": "int64", "name": "str", "state": "str", "seed": "int64",
+    "epochs_run": "int64", "best_epoch": "Int64",
+}
 PER_CLASS = {"split": str, "class_index": int, "class": str, "id": str, "images": int, "correct": int, "top1": float}
 SPLIT_METRICS = [f"{split}/{what}" for split in ("val", "test", "train") for what in ("loss", "top1", "top5", "ece")]
 METRICS = (*SPLIT_METRICS, "lr", "epoch_seconds", "images_per_second", "peak_memory_mib")
@@ -63,7 +66,7 @@ def _axis_value(trial: Trial, axis: str) -> Any:
     return value
 
 
-def _column(values: list[Any]) -> pd.Series:
+def _column(values: list[Any]) -> "pd.Series[Any]":
     """A column of the values' own type, which pandas sees except for whole numbers with gaps."""
     if {type(value) for value in values} == {int, type(None)}:
         return pd.Series(values, dtype="Int64")
@@ -78,10 +81,11 @@ def ordered_metrics(rows: Iterable[Mapping[str, float]]) -> list[str]:
 
 def history_table(records: Sequence[Record]) -> pd.DataFrame:
     """One row an epoch of every trial, by number and epoch: key, number, epoch, then the metrics as reported."""
-    ordered = sorted(records, key=lambda record: record.trial.number)
-    rows = [{"key": record.trial.key, "number": record.trial.number, **row} for record in ordered for row in record.history]
+    rows: list[dict[str, Any]] = []
+    for record in sorted(records, key=lambda record: record.trial.number):
+        rows += [{"key": record.trial.key, "number": record.trial.number, **row} for row in record.history]
     kinds = {"key": "str", "number": "int64", "epoch": "int64"}
-    metrics = [name for name in ordered_metrics(row for record in ordered for row in record.history) if name not in kinds]
+    metrics = [name for name in ordered_metrics(rows) if name not in kinds]
     return pd.DataFrame(rows, columns=[*kinds, *metrics]).astype(kinds)
 
 
@@ -97,12 +101,16 @@ def per_class_table(sweep: Sweep, records: Sequence[Record]) -> pd.DataFrame:
 def _per_class(artifacts: Folder) -> list[tuple[Any, ...]]:
     try:
         lines = csv.DictReader(io.StringIO(artifacts.read("per_class.csv").decode(), newline=""))
-        return [tuple(kind(line[name] or ("nan" if kind is float else "")) for name, kind in PER_CLASS.items()) for line in lines]
+        return [tuple(_parsed(line[name], kind) for name, kind in PER_CLASS.items()) for line in lines]
     except FileNotFoundError:
         return []
     except (KeyError, ValueError, TypeError) as error:
-        where = artifacts.at("per_class.csv")
-        raise StoreError(f"{where} is damaged ({error!r}). Restore it, or remove the trial's folder to do its work again.") from error
+        where, remedy = artifacts.at("per_class.csv"), "Restore it, or remove the trial's folder to do its work again."
+        raise StoreError(f"{where} is damaged ({error!r}). {remedy}") from error
+
+
+def _parsed(text: str, kind: Callable[[str], Any]) -> Any:
+    return kind(text or "nan") if kind is float else kind(text)
 
 
 def sweep_tables(sweep: Sweep, experiment: Experiment, facts: Mapping[str, str]) -> SweepTables:
@@ -117,11 +125,12 @@ def sweep_tables(sweep: Sweep, experiment: Experiment, facts: Mapping[str, str])
 def export(table: pd.DataFrame, format: str, path: str | None) -> None:
     """Write a table as csv, json, parquet or markdown: whole, or not at all. No path, or "-": text to stdout.
 
-    csv, json and parquet keep full precision; markdown is for reading and has six significant digits. Raises ExportError.
+    csv, json and parquet keep full precision; markdown is for reading and has six significant digits.
+    Raises ExportError.
     """
     if format not in FORMATS:
-        near = get_close_matches(format, FORMATS, 1)
-        raise ExportError(f"no format {format!r}; allowed {', '.join(FORMATS)}" + (f"; did you mean {near[0]}?" if near else ""))
+        nearest = "".join(f"; did you mean {name}?" for name in get_close_matches(format, FORMATS, 1))
+        raise ExportError(f"no format {format!r}; allowed {', '.join(FORMATS)}{nearest}")
     content = FORMATS[format](table)
     if path is not None and path != "-":
         _write(os.path.realpath(path), content if isinstance(content, bytes) else content.encode())
@@ -142,7 +151,7 @@ def _write(path: str, content: bytes) -> None:
 
 def _rows(table: pd.DataFrame) -> list[tuple[Any, ...]]:
     """The rows as Python values, None for what is missing."""
-    columns = [[None if _is_missing(value) else value for value in table.iloc[:, i].tolist()] for i in range(table.shape[1])]
+    columns = [[None if _is_missing(value) else value for value in values.tolist()] for _, values in table.items()]
     return list(zip(*columns, strict=True))
 
 
@@ -171,7 +180,7 @@ def _text(value: Any) -> str:
 
 
 def to_json(table: pd.DataFrame) -> str:
-    """A list of objects, one a row; strict JSON: null for missing and NaN, the texts "inf" and "-inf" for infinities."""
+    """Objects, one a row, in a list. Strict JSON: null for missing and NaN, the texts "inf" and "-inf"."""
     rows = [{name: _finite(value) for name, value in zip(table.columns, row, strict=True)} for row in _rows(table)]
     return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -182,13 +191,15 @@ def _finite(value: Any) -> Any:
 
 def to_parquet(table: pd.DataFrame) -> bytes:
     """Parquet with the columns' types; a column of lists or of mixed values becomes JSON texts."""
-    return bytes(pd.DataFrame({name: _parquet_column(values) for name, values in table.items()}).to_parquet(index=False))
+    columns = {name: _parquet_column(values) for name, values in table.items()}
+    return bytes(pd.DataFrame(columns).to_parquet(index=False))
 
 
-def _parquet_column(values: pd.Series) -> pd.Series:
-    if values.dtype != object:
+def _parquet_column(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    if values.dtype != object or all(_is_missing(value) or isinstance(value, str) for value in values):
         return values
-    return pd.Series([None if _is_missing(value) else json.dumps(value, ensure_ascii=False) for value in values], dtype="str")
+    texts = [None if _is_missing(value) else json.dumps(value, ensure_ascii=False) for value in values]
+    return pd.Series(texts, dtype="str", index=values.index)
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -75,18 +75,21 @@ class Space:
         return tuple(dict.fromkeys(names))
 
     def cells(self) -> Iterator[Cell]:
-        """Every cell of the grid, the last axis fastest, then the included ones; all axes must be choices."""
+        """Every cell of the grid, the last axis fastest, then those that `include` adds; all axes must be choices."""
         for values in itertools.product(*(_choices(axis) for axis in self.axes)):
             cell = {name: value for part in values for name, value in part.items()}
             if not self.excludes(cell):
                 yield cell
-        yield from (dict(cell) for cell in self.include)
+        yield from (dict(cell) for cell in self.include if not self.spans(cell) or self.excludes(cell))
 
     def contains(self, cell: Mapping[str, Any]) -> bool:
         """Whether a cell is one of this space: inside every axis and not excluded, or included."""
-        inside = set(cell) == {name for axis in self.axes for name in axis.names}
-        inside = inside and all(_fits(axis, tuple(cell[name] for name in axis.names)) for axis in self.axes)
-        return (inside and not self.excludes(cell)) or any(dict(cell) == dict(part) for part in self.include)
+        return (self.spans(cell) and not self.excludes(cell)) or any(dict(cell) == part for part in self.include)
+
+    def spans(self, cell: Mapping[str, Any]) -> bool:
+        """Whether a cell has a value inside each axis, and no other."""
+        is_full = set(cell) == {name for axis in self.axes for name in axis.names}
+        return is_full and all(_fits(axis, tuple(cell[name] for name in axis.names)) for axis in self.axes)
 
     def excludes(self, cell: Mapping[str, Any]) -> bool:
         """Whether some partial assignment of `exclude` agrees with the cell."""

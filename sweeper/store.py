@@ -2,6 +2,9 @@
 
     <storage>/<name>/experiment.yaml             the resolved experiment
     <storage>/<name>/machine.json                what the machine decided when the sweep began
+    <storage>/<name>/sweep.json                  the folder's own id, by which MLflow's runs are found
+    <storage>/<name>/published.json              what has been published last; may be removed
+    <storage>/<name>/dashboard.html              the page as of the last run
     <storage>/<name>/trials/<key>/trial.json     number, cell, seed, short name, resolved config
     <storage>/<name>/trials/<key>/history.json   one row an epoch, while the trial runs
     <storage>/<name>/trials/<key>/checkpoint.pt  latest resumable state, checksummed
@@ -75,7 +78,6 @@ class Machine:
     precision: str
     threads: int
     window: int
-    sweep_id: str
 
 
 class Folder:
@@ -239,6 +241,12 @@ class Sweep:
     def machine(self) -> Machine | None:
         """What was decided when the sweep began; None before that."""
         return Machine(**self.folder.read_json("machine.json")) if self.folder.exists("machine.json") else None
+
+    def identity(self) -> str:
+        """A name for this folder that no other sweep has, wherever it is moved; made when first asked for."""
+        if not self.folder.exists("sweep.json"):
+            self.folder.write_json("sweep.json", {"id": secrets.token_hex(8)})
+        return str(self.folder.read_json("sweep.json")["id"])
 
     def write_machine(self, machine: Machine) -> None:
         self.folder.write_json("machine.json", asdict(machine))

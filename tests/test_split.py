@@ -75,7 +75,9 @@ def test_a_class_is_divided_the_same_whichever_classes_follow(counts: list[int],
     labels_N = np.repeat(np.arange(len(counts)), counts)
     whole = dataset(counts)
     whole = Dataset(**{**vars(whole), "labels_N": labels_N})
-    first = Dataset(**{**vars(whole), "labels_N": labels_N[: counts[0]], "classes": whole.classes[:1], "official_from": counts[0]})
+    first = Dataset(
+        **{**vars(whole), "labels_N": labels_N[: counts[0]], "classes": whole.classes[:1], "official_from": counts[0]}
+    )
     fractions = Split(0.6, 0.2, 0.2, seed)
     for part, alone in zip(split(whole, fractions), split(first, fractions), strict=True):
         assert np.array_equal(part[part < counts[0]], alone)

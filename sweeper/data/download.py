@@ -51,7 +51,9 @@ def _download(url: str, target: Path) -> None:
             _go_on(url, part, target)
         except PASSING as error:
             if attempt == ATTEMPTS or (isinstance(error, HTTPError) and error.code < 500):
-                raise DataError(f"could not download {url} ({error}). {_by_hand(target)}") from error
+                raise DataError(
+                    f"could not download {url} ({error}). Run again to go on. {_by_hand(target)}"
+                ) from error
             log.info("download stopped (%s), trying again", error)
             time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
     _verify(url, part, target)
@@ -99,8 +101,8 @@ def _wrong(url: str, given: str, target: Path) -> str:
 
 def _by_hand(target: Path) -> str:
     return (
-        f"Run again to go on, or get {URL.rpartition('/')[2]} ({SIZE_BYTES:,} bytes, MD5 {MD5}) where there is a "
-        f"network and place it at {target}, or set data.root to where it is."
+        f"By hand: get {URL.rpartition('/')[2]} ({SIZE_BYTES:,} bytes, MD5 {MD5}) where there is a network and place "
+        f"it at {target}, or set data.root to where it is."
     )
 
 

@@ -15,17 +15,15 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sweeper.data.source import Picture
 
 BATCH_BYTES, BATCH_IMAGES = 64 * 2**20, 512  # also how long an interrupt waits
 ORIENTATION = 0x0112  # the EXIF tag
 # What Pillow's decoders, the zip reader and the file system raise for a damaged or unreadable image.
-UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error),
-    *(BadZipFile, Image.DecompressionBombError),
-)
+DAMAGED = (SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+UNREADABLE = (*DAMAGED, OSError, BadZipFile, zlib.error)
 
 
 class Failure(NamedTuple):
@@ -35,7 +33,11 @@ class Failure(NamedTuple):
 
 def decode(content: bytes, size: int) -> Picture:
     """An encoded image as uint8 CHW of `size` x `size` pixels: RGB, upright. Raises one of UNREADABLE."""
-    with Image.open(io.BytesIO(content)) as image:
+    try:
+        image = Image.open(io.BytesIO(content))
+    except UnidentifiedImageError:
+        raise ValueError(f"not an image, {len(content):,} bytes") from None  # Pillow's message is an address in memory
+    with image:
         if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:
             return fit(ImageOps.exif_transpose(image), size)
         return fit(image, size)

@@ -13,7 +13,7 @@ import yaml
 from sweeper.data import default_cache, prepare
 from sweeper.experiment import Data, Experiment, Resources, to_plain
 from sweeper.launch.driver import Driver, Listener
-from sweeper.search import Search
+from sweeper.search import Search, goes_on
 from sweeper.store import Machine, Record, Sweep
 
 __all__ = ["Driver", "Listener", "Sweeping", "run"]
@@ -46,6 +46,10 @@ class Sweeping:
     def of(cls, sweep: Sweep, experiment: Experiment, retry_failed: bool = False) -> "Sweeping":
         return cls(sweep, experiment, sweep.records(), Fingerprints(experiment.data.root), retry_failed)
 
+    def goes_on(self, record: Record) -> bool:
+        """Whether an ended trial is taken up again."""
+        return goes_on(record, self.experiment, self.retry_failed)
+
     def search(self, window: int | None = None) -> Search:
         return Search(self.experiment, self.fingerprints, self.records, window, self.retry_failed)
 
@@ -57,7 +61,7 @@ def run(sweeping: Sweeping, executor: str, address: str | None, listeners: Seque
     """
     write_experiment(sweeping.sweep, sweeping.experiment)
     if executor == "inline":
-        return _run(sweeping, executor, _places(sweeping.experiment.resources), listeners)
+        return _run(sweeping, executor, places_here(sweeping.experiment.resources), listeners)
     from sweeper.launch import ray_tune
 
     ray_tune.connect(address)
@@ -101,7 +105,7 @@ def write_experiment(sweep: Sweep, experiment: Experiment) -> None:
     sweep.folder.write("experiment.yaml", text.encode())
 
 
-def _places(resources: Resources) -> int:
+def places_here(resources: Resources) -> int:
     """How many trials Ray would run side by side here; `inline` runs one, but decides alike."""
     import torch
 

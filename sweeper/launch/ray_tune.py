@@ -12,8 +12,9 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune import Callback, FailureConfig, RunConfig, TuneConfig
+from ray.tune import FailureConfig, RunConfig, TuneConfig
 from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -30,6 +31,7 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_MAX_PENDING_TRIALS_PG": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -53,7 +55,7 @@ def disconnect() -> None:
 
 def trials_at_once(resources: Resources) -> int:
     """How many trials the cluster holds side by side."""
-    total = ray.cluster_resources()
+    total = _cluster()
     places = int(total.get("CPU", 0)) // resources.cpus_per_trial
     gpus = gpus_per_trial(resources, total.get("GPU", 0))
     if gpus:
@@ -71,8 +73,8 @@ def gpus_per_trial(resources: Resources, gpus: float) -> float:
 def run_on_ray(driver: Driver) -> None:
     """Run a sweep's trials on the connected cluster until none is left or the driver halts."""
     resources = driver.experiment.resources
-    gpus = gpus_per_trial(resources, ray.cluster_resources().get("GPU", 0))
-    answers = Answers.remote()
+    gpus = gpus_per_trial(resources, _cluster().get("GPU", 0))
+    answers = ray.remote(num_cpus=0)(Answers).remote()
     trainable = tune.with_parameters(
         _train, sweep=(driver.sweep.storage.url, driver.sweep.name), experiment=driver.experiment, answers=answers
     )
@@ -93,7 +95,11 @@ def run_on_ray(driver: Driver) -> None:
         ).fit()
 
 
-@ray.remote(num_cpus=0)
+def _cluster() -> dict[str, float]:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return resources
+
+
 class Answers:
     """The driver's answers that are not "go on", by trial key and epoch. The driver writes before the trial may ask."""
 
@@ -168,11 +174,11 @@ class _Reporting(_Unsaved, FIFOScheduler):
         return str(TrialScheduler.CONTINUE)
 
 
-class _Ending(_Unsaved, Callback):
-    """Tune's callback: how trials end, and passing on a halt."""
+class _Ending(_Unsaved, TrialProgressCallback):
+    """Tune's callback: how trials end, and passing on a halt. In the place of the one that prints results."""
 
     def __init__(self, driver: Driver, answers: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.driver, self.answers = driver, answers
         self.has_told_halt = False
 
@@ -180,6 +186,11 @@ class _Ending(_Unsaved, Callback):
         if self.driver.halted_at is not None and not self.has_told_halt:
             self.answers.halt.remote()
             self.has_told_halt = True
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Nothing: `_Reporting` took it in."""
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         folder = self.driver.sweep.trial(trial.config["key"])

@@ -114,10 +114,20 @@ class Search:
         return not (self.again or self._look_ahead() or self._may_draw)
 
     @property
-    def _may_draw(self) -> bool:
+    def total(self) -> int:
+        """How many trials the whole search has."""
         search = self.experiment.search
-        wanted = (search.trials or 0) + len(search.include)
-        return search.method != "grid" and len(self.cells) < wanted and self.misses < MAX_MISSES
+        cells = sum(1 for _ in self.space.cells()) if search.method == "grid" else self._wanted_cells
+        return cells * len(search.seeds)
+
+    @property
+    def _wanted_cells(self) -> int:
+        return (self.experiment.search.trials or 0) + len(self.experiment.search.include)
+
+    @property
+    def _may_draw(self) -> bool:
+        is_grid = self.experiment.search.method == "grid"
+        return not is_grid and len(self.cells) < self._wanted_cells and self.misses < MAX_MISSES
 
     def _may_start(self, number: int) -> bool:
         return self.window is None or all(other > number - self.window for other in self.unfinished if other < number)
@@ -153,15 +163,11 @@ class Search:
 
     def _add(self, trial: Trial) -> None:
         """Give a trial its place in the study."""
-        params = {axis.label: parameter(axis, trial.cell) for axis in self.space.axes} if self._in_axes(trial.cell) else {}
+        params = {axis.label: parameter(axis, trial.cell) for axis in self.space.axes} if self.space.spans(trial.cell) else {}
         distributions = {name: self.distributions[name] for name in params}
         frozen = optuna.trial.create_trial(state=RUNNING, params=params, distributions=distributions)
         self.study.add_trial(frozen)
         self._note(trial)
-
-    def _in_axes(self, cell: Mapping[str, Any]) -> bool:
-        """Whether a cell lies in the distributions of every axis; an included one need not."""
-        return Space(self.space.axes).contains(cell)
 
     def _note(self, trial: Trial) -> None:
         self.count, self.misses = trial.number + 1, 0
@@ -226,7 +232,7 @@ class Search:
 
     def _was_drawn(self, trial: Trial) -> bool:
         is_first = canonical_json(trial.cell) not in self.cells
-        return self.experiment.search.method in REPLAYED_METHODS and is_first and self._in_axes(trial.cell)
+        return self.experiment.search.method in REPLAYED_METHODS and is_first and self.space.spans(trial.cell)
 
     def _belongs(self, trial: Trial) -> bool:
         """Whether the experiment, as its file now is, asks for this trial."""

@@ -56,12 +56,12 @@ class Trainer:
         self.network.train()
         for rows in batches(len(order_N), train.batch_size):
             at_N = order_N[rows].to(self.device)
-            sums_2 += self._step(augment(self.images_NCHW[at_N], draws, rows), self.labels_N[at_N])
+            sums_2 += self.step(augment(self.images_NCHW[at_N], draws, rows), self.labels_N[at_N])
         loss, hits = (sums_2 / len(order_N)).tolist()
         seconds = time.perf_counter() - start
         return {"train/loss": loss, "train/top1": hits, "lr": rate, "images_per_second": len(order_N) / seconds}
 
-    def _step(self, images_NCHW: Tensor, labels_N: Tensor) -> Tensor:
+    def step(self, images_NCHW: Tensor, labels_N: Tensor) -> Tensor:
         """One optimiser step; returns the batch's summed loss and hits, (2,), on the device."""
         logits_NK = self._logits(images_NCHW)
         loss = self.loss(logits_NK, labels_N)

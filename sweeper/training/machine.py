@@ -1,7 +1,6 @@
 """What a machine decides for a sweep: device, precision, threads a trial, and how far the search looks back."""
 
 import os
-import secrets
 
 import torch
 
@@ -22,7 +21,6 @@ def decide(resources: Resources, trials_at_once: int) -> Machine:
         precision="bfloat16" if has_fast_bfloat16(device) else "float32",
         threads=resources.cpus_per_trial,
         window=1 if trials_at_once == 1 else 2 * trials_at_once,
-        sweep_id=secrets.token_hex(8),
     )
 
 

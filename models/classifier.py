@@ -1,0 +1,30 @@
+"""A network with its preprocessing inside: what is logged to MLflow. Legend: N images, S pixels a side, K classes."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Classifier(nn.Module):
+    """Raw uint8 images (N, 3, any, any) -> logits (N, K) float32; images of another size are scaled to S x S."""
+
+    mean_3: Tensor
+    deviation_3: Tensor
+
+    def __init__(
+        self, network: nn.Module, image_size: int, mean: Sequence[float], deviation: Sequence[float], classes: Sequence[str]
+    ) -> None:
+        super().__init__()
+        self.network, self.image_size, self.classes = network, image_size, list(classes)
+        self.register_buffer("mean_3", torch.tensor(mean))
+        self.register_buffer("deviation_3", torch.tensor(deviation))
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        scaled_NCHW = images_NCHW.to(self.mean_3.device).float() / 255
+        if scaled_NCHW.shape[-2:] != (self.image_size, self.image_size):
+            scaled_NCHW = F.interpolate(scaled_NCHW, (self.image_size, self.image_size), mode="bilinear", antialias=True)
+        normalised_NCHW = (scaled_NCHW - self.mean_3[:, None, None]) / self.deviation_3[:, None, None]
+        logits_NK: Tensor = self.network(normalised_NCHW)
+        return logits_NK.float()

@@ -1,0 +1,314 @@
+"""The command line: thin commands. Heavy modules are imported inside them, so that --help is instant."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeper.experiment import Experiment
+    from sweeper.store import Sweep
+
+BAD_INPUT = 2
+
+app = typer.Typer(
+    help="Grid search for image classifiers: one YAML file, every trial tracked, pruned, resumable and comparable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file.", show_default=False)]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of the file; repeatable.")
+]
+StorageOption = Annotated[
+    str, typer.Option("--storage", envvar="SWEEPER_STORAGE", metavar="DIR", help="Where the sweep folders are.")
+]
+UriOption = Annotated[str | None, typer.Option("--tracking-uri", metavar="URI", help="The MLflow store to publish to.")]
+ExecutorOption = Annotated[str, typer.Option("--executor", metavar="ray|inline", help="On Ray Tune, or in this process.")]
+AddressOption = Annotated[
+    str | None, typer.Option("--address", envvar="RAY_ADDRESS", metavar="A", help="A running Ray cluster to join.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+STORAGE = "./sweeps"
+
+
+def main() -> None:
+    """Run the command line; what is wrong with the user's input is told without a traceback, with exit code 2."""
+    import click
+
+    try:
+        code = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        code = 130
+    except (ValueError, OSError) as error:
+        if not _is_for_users(error):
+            raise
+        print(f"sweeper: {error}", file=sys.stderr)
+        code = BAD_INPUT
+    sys.exit(code or 0)
+
+
+def _is_for_users(error: Exception) -> bool:
+    """Whether an exception is one of ours, or the system's about a file, and so says what to do."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("sweeper", "models", "dashboards")
+
+
+def _console() -> "Console":
+    """Progress and words for the person go to stderr; data to stdout."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _read(file: Path, settings: list[str] | None) -> "Experiment":
+    from sweeper.reading import read_experiment
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+    return read_experiment(text, str(file), settings or ())
+
+
+def _absolute(experiment: "Experiment") -> "Experiment":
+    """The experiment with `data.root` seen from the current directory, so that it can be resumed from any other."""
+    from dataclasses import replace
+
+    root = experiment.data.root
+    if root is None or "://" in root:
+        return experiment
+    return replace(experiment, data=replace(experiment.data, root=os.path.abspath(os.path.expanduser(root))))
+
+
+def _existing(storage: str, name: str) -> "Sweep":
+    """The sweep of that name. Raises BadParameter that lists those there are."""
+    from sweeper.source import unknown
+    from sweeper.store import Sweep, sweeps
+
+    names = [sweep.name for sweep in sweeps(storage)]
+    if name not in names:
+        raise typer.BadParameter(f"{unknown(name, names, 'sweep') if names else 'there are no sweeps'} in {storage}")
+    return Sweep(storage, name)
+
+
+def _stored(sweep: "Sweep") -> "Experiment":
+    from sweeper.reading import read_experiment
+
+    return read_experiment(sweep.folder.read("experiment.yaml").decode(), sweep.folder.at("experiment.yaml"))
+
+
+def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> int:
+    from sweeper.running import run_sweep
+
+    if options["executor"] not in ("ray", "inline"):
+        raise typer.BadParameter(f"given --executor {options['executor']}, allowed ray or inline")
+    code = run_sweep(sweep, experiment, _console(), **options)
+    _print_results(sweep, experiment, top=20)
+    return code
+
+
+def _print_results(sweep: "Sweep", experiment: "Experiment", top: int | None) -> None:
+    from rich.console import Console
+
+    from sweeper.results import print_results, trials_table
+    from sweeper.space import Space
+
+    axes = Space.of(experiment.search).names
+    objective = experiment.objective
+    print_results(trials_table(sweep.records(), axes), axes, objective.metric, objective.mode, top, Console())
+
+
+@app.command("run")
+def run_command(
+    file: FileArgument,
+    settings: SetOption = None,
+    storage: StorageOption = STORAGE,
+    uri: UriOption = None,
+    executor: ExecutorOption = "ray",
+    address: AddressOption = None,
+) -> int:
+    """Run an experiment, or go on with it: ended trials are skipped, interrupted ones continue, new cells are added."""
+    from sweeper.store import Sweep
+
+    experiment = _absolute(_read(file, settings))
+    return _run(Sweep(storage, experiment.name), experiment, executor=executor, address=address, uri=uri)
+
+
+@app.command()
+def resume(
+    name: NameArgument,
+    retry_failed: Annotated[bool, typer.Option(help="Take up failed trials from their checkpoints.")] = False,
+    storage: StorageOption = STORAGE,
+    uri: UriOption = None,
+    executor: ExecutorOption = "ray",
+    address: AddressOption = None,
+) -> int:
+    """Go on with a sweep from its folder's own experiment.yaml."""
+    sweep = _existing(storage, name)
+    options = {"executor": executor, "address": address, "uri": uri, "retry_failed": retry_failed}
+    return _run(sweep, _stored(sweep), **options)
+
+
+@app.command()
+def plan(
+    file: FileArgument, settings: SetOption = None, storage: StorageOption = STORAGE, as_json: JsonOption = False
+) -> None:
+    """Say what `run` would do: trials, what is done already, parameters, FLOPs, memory, time. Runs nothing."""
+    from sweeper.planning import print_plan, reckon
+    from sweeper.store import Sweep
+
+    experiment = _absolute(_read(file, settings))
+    reckoned = reckon(Sweep(storage, experiment.name), experiment)
+    print(json.dumps(reckoned.as_json(), indent=1)) if as_json else print_plan(reckoned)
+
+
+@app.command("list")
+def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) -> None:
+    """The sweeps there are."""
+    from sweeper.progress import standing
+    from sweeper.store import sweeps
+
+    rows = [standing(sweep, _stored(sweep)) for sweep in sweeps(storage)]
+    if as_json:
+        print(json.dumps(rows, indent=1))
+    for row in [] if as_json else rows:
+        print(f"{row['name']}: {row['told']}")
+    if not rows and not as_json:
+        _console().print(f"there are no sweeps in {storage}; start one with: sweeper run FILE")
+
+
+@app.command()
+def status(name: NameArgument, storage: StorageOption = STORAGE, as_json: JsonOption = False) -> None:
+    """How far a sweep is."""
+    from sweeper.progress import standing
+
+    sweep = _existing(storage, name)
+    row = standing(sweep, _stored(sweep))
+    print(json.dumps(row, indent=1) if as_json else f"{row['name']}: {row['told']}")
+
+
+@app.command()
+def results(
+    name: NameArgument,
+    top: Annotated[int | None, typer.Option(help="Only the best so many.", min=1)] = None,
+    storage: StorageOption = STORAGE,
+) -> None:
+    """The table of a sweep's trials, best first."""
+    sweep = _existing(storage, name)
+    _print_results(sweep, _stored(sweep), top)
+
+
+@app.command()
+def export(
+    name: NameArgument,
+    form: Annotated[str, typer.Option("--format", help="csv, json, parquet or markdown.")] = "csv",
+    output: Annotated[str | None, typer.Option("-o", metavar="FILE", help="Where to; stdout when left out.")] = None,
+    table: Annotated[str, typer.Option(help="trials, history or per-class.")] = "trials",
+    storage: StorageOption = STORAGE,
+) -> None:
+    """Write a table of a sweep to a file."""
+    from sweeper import results as tables
+    from sweeper.source import unknown
+    from sweeper.space import Space
+
+    sweep = _existing(storage, name)
+    records = sweep.records()
+    makers = {
+        "trials": lambda: tables.trials_table(records, Space.of(_stored(sweep).search).names),
+        "history": lambda: tables.history_table(records),
+        "per-class": lambda: tables.per_class_table(sweep, records),
+    }
+    if table not in makers:
+        raise typer.BadParameter(unknown(table, makers, "table"))
+    tables.export(makers[table](), form, output)
+
+
+@app.command()
+def dashboard(
+    names: Annotated[list[str], typer.Argument(metavar="NAME ...", help="One sweep or more.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("-o", metavar="FILE", help="Where to; <NAME>.html when left out.")] = None,
+    is_open: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    storage: StorageOption = STORAGE,
+) -> None:
+    """Write one self-contained HTML page that compares trials and sweeps."""
+    from dashboards.page import render
+    from sweeper.results import sweep_tables
+    from sweeper.running import facts
+    from sweeper.store import Folder
+
+    sweeps = [_existing(storage, name) for name in names]
+    page = render([sweep_tables(sweep, _stored(sweep), facts(sweep, _stored(sweep))) for sweep in sweeps])
+    target = (output or Path(f"{names[0]}.html")).absolute()
+    Folder(str(target.parent)).write(target.name, page.encode())
+    print(target)
+    if is_open:
+        typer.launch(target.as_uri())
+
+
+@app.command()
+def sync(
+    name: NameArgument,
+    register: Annotated[str | None, typer.Option(metavar="MODEL", help="Register the best model by this name.")] = None,
+    storage: StorageOption = STORAGE,
+    uri: UriOption = None,
+) -> int:
+    """Publish to MLflow what it does not have yet."""
+    from sweeper.running import NOT_PUBLISHED, publish
+    from sweeper.tracking import tracking_uri
+
+    sweep = _existing(storage, name)
+    experiment = _stored(sweep)
+    with sweep.lock():
+        missing = publish(sweep, experiment, tracking_uri(uri, experiment, sweep), _console(), register)
+    return NOT_PUBLISHED if missing else 0
+
+
+@app.command()
+def ui(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
+    port: Annotated[int, typer.Option(help="On this machine only.")] = 5000,
+    storage: StorageOption = STORAGE,
+    uri: UriOption = None,
+) -> None:
+    """Open MLflow's UI on the right store."""
+    from sweeper.ui import serve
+    from sweeper.store import Folder
+
+    experiment = _stored(_existing(storage, name)) if name else None
+    serve(Folder(storage).path, experiment, uri, port, _console())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of experiment files, for editors."""
+    from sweeper.reading import schema as file_schema
+
+    print(json.dumps(file_schema(), indent=1))
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("experiment.yaml"),
+) -> None:
+    """Write an experiment file to start from."""
+    from importlib.resources import files
+
+    if file.exists():
+        raise typer.BadParameter(f"{file} exists; give another name")
+    file.write_text(files("sweeper").joinpath("starter.yaml").read_text())
+    print(f"{file}: edit it, then: sweeper plan {file} && sweeper run {file}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The live view of a running sweep on stderr: a panel in a terminal, plain lines elsewhere."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweeper.experiment import Experiment
+from sweeper.store import Result, Row, Sweep
+from sweeper.trial import Trial, TrialState
+
+MARKS = {
+    TrialState.COMPLETE: ("✓", "green"),
+    TrialState.PRUNED: ("✂", "yellow"),
+    TrialState.DIVERGED: ("∞", "magenta"),
+    TrialState.FAILED: ("✗", "red"),
+}
+
+
+@dataclass
+class Standing:
+    """How far a sweep is, in numbers. `seconds_left` reckons with the epochs a trial has needed so far."""
+
+    epochs: int
+    total: int
+    ended: dict[TrialState, int] = field(default_factory=dict)
+    running: dict[str, tuple[Trial, Row | None]] = field(default_factory=dict)
+    epochs_seen: int = 0
+    epochs_of_ended: list[int] = field(default_factory=list)
+    first_report: float | None = None
+
+    @property
+    def ended_count(self) -> int:
+        return sum(self.ended.values())
+
+    def seconds_left(self, now: float) -> float | None:
+        """None until an epoch has been timed."""
+        if self.first_report is None or self.epochs_seen < 2 or now <= self.first_report:
+            return None
+        a_trial = sum(self.epochs_of_ended) / len(self.epochs_of_ended) if self.epochs_of_ended else self.epochs
+        begun = sum(min(row["epoch"], a_trial) for _, row in self.running.values() if row)
+        left = max(0.0, (self.total - self.ended_count) * a_trial - begun)
+        return left * (now - self.first_report) / (self.epochs_seen - 1)
+
+
+class View:
+    """Shows a sweep as it runs; a `launch.Listener` and a context manager."""
+
+    def __init__(self, console: Console, experiment: Experiment, total: int, ended: Mapping[TrialState, int]) -> None:
+        self.console, self.experiment = console, experiment
+        self.metric = experiment.objective.metric
+        self.standing = Standing(experiment.train.epochs, total, dict(ended))
+        self.best: tuple[float, Trial] | None = None
+        self.live: Live | None = None
+
+    def __enter__(self) -> "View":
+        if self.console.is_terminal:
+            self.live = Live(get_renderable=self.panel, console=self.console, refresh_per_second=4, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def started(self, trial: Trial, history: tuple[Row, ...]) -> None:
+        self.standing.running[trial.key] = (trial, None)
+
+    def reported(self, trial: Trial, history: tuple[Row, ...], saved_epoch: int) -> None:
+        standing = self.standing
+        standing.first_report = standing.first_report or time.monotonic()
+        standing.epochs_seen += 1
+        standing.running[trial.key] = (trial, history[-1])
+        self._note_best(trial, history[-1].get(self.metric))
+
+    def retried(self, trial: Trial, error: str) -> None:
+        self.console.print(Text(f"trial {trial.number} ({trial.name}) will be tried again: {error}", style="yellow"))
+
+    def ended(self, trial: Trial, result: Result) -> None:
+        standing = self.standing
+        standing.running.pop(trial.key, None)
+        standing.ended[result.state] = standing.ended.get(result.state, 0) + 1
+        standing.epochs_of_ended.append(len(result.history))
+        self._note_best(trial, result.summary.get(self.metric))
+        self.console.print(self._line(trial, result))
+
+    def _note_best(self, trial: Trial, value: float | None) -> None:
+        sign = 1 if self.experiment.objective.mode == "max" else -1
+        if value is not None and (self.best is None or sign * value > sign * self.best[0]):
+            self.best = (value, trial)
+
+    def _line(self, trial: Trial, result: Result) -> Text:
+        mark, style = MARKS[result.state]
+        standing = self.standing
+        value = result.summary.get(self.metric)
+        parts = [f"{standing.ended_count}/{standing.total}", f"{mark} {result.state.value:<8}", trial.name]
+        parts += [f"{self.metric} {value:.4f}"] if value is not None else []
+        parts += [f"test/top1 {result.summary['test/top1']:.4f}"] if "test/top1" in result.summary else []
+        if result.error:
+            parts.append(result.error.strip().splitlines()[-1])
+        left = standing.seconds_left(time.monotonic())
+        parts += [f"about {duration(left)} left"] if left and not self.live else []
+        return Text("  ".join(parts), style=style)
+
+    def panel(self) -> RenderableType:
+        """Progress with the time left, one line a running trial, and the best so far."""
+        standing = self.standing
+        left = standing.seconds_left(time.monotonic())
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            Text(self.experiment.name, style="bold"),
+            ProgressBar(total=max(standing.total, 1), completed=standing.ended_count, width=30),
+            f"{standing.ended_count}/{standing.total} trials",
+            f"about {duration(left)} left" if left is not None else "starting",
+        )
+        running = Table.grid(padding=(0, 2))
+        for trial, row in standing.running.values():
+            epoch = int(row["epoch"]) if row else 0
+            value = f"{self.metric} {row[self.metric]:.4f}" if row and self.metric in row else ""
+            epochs = trial.config["train"]["epochs"]
+            running.add_row(f"{trial.number:>5}", trial.name, f"epoch {epoch}/{epochs}", value)
+        best = Text(f"best {self.metric} {self.best[0]:.4f}  {self.best[1].name}" if self.best else "", style="green")
+        return Group(head, running, best)
+
+
+def duration(seconds: float) -> str:
+    """"45 s", "12 min" or "3 h 20 min"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
+    """How far a sweep is, for `list` and `status`: counts by state, its best trial, whether it is running now."""
+    records = sweep.records()
+    is_running = sweep.is_running()
+    counts = Counter(record.state.value for record in records)
+    metric, sign = experiment.objective.metric, 1 if experiment.objective.mode == "max" else -1
+    scored = [(r.result.summary[metric], r.trial.name) for r in records if r.result and metric in r.result.summary]
+    best = max(scored, key=lambda pair: sign * pair[0], default=None)
+    told = ", ".join(f"{count} {state if is_running or state != 'running' else 'interrupted'}" for state, count in counts.items())
+    told += f"; best {metric} {best[0]:.4f} ({best[1]})" if best else ""
+    told += "; running now" if is_running else ""
+    return {
+        "name": sweep.name,
+        "states": dict(counts),
+        "is_running": is_running,
+        "best": {"metric": metric, "value": best[0], "trial": best[1]} if best else None,
+        "told": told or "no trials yet",
+    }

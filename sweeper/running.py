@@ -1,0 +1,182 @@
+"""`sweeper run`, from an experiment to an exit code: the parts put together."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+import models
+from sweeper.experiment import Experiment
+from sweeper.launch import Sweeping, run
+from sweeper.progress import View
+from sweeper.provenance import environment, git_state
+from sweeper.store import Record, Sweep
+from sweeper.tracking import Parent, Publisher, is_published, note_published, tracking_uri
+from sweeper.tracking.names import redacted
+from sweeper.trial import TrialState
+
+if TYPE_CHECKING:
+    from sweeper.tracking.mlflow_store import LoggedModel
+
+FAILED, NOT_PUBLISHED = 3, 4
+
+
+def run_sweep(
+    sweep: Sweep,
+    experiment: Experiment,
+    console: Console,
+    executor: str = "ray",
+    address: str | None = None,
+    uri: str | None = None,
+    retry_failed: bool = False,
+) -> int:
+    """Run what is left of a sweep, publish it, and return the exit code of the contract."""
+    with sweep.lock():
+        sweeping = Sweeping.of(sweep, experiment, retry_failed)
+        uri = tracking_uri(uri, experiment, sweep)
+        search = sweeping.search(1)
+        others = len(sweeping.records) - len(search.known)
+        if others:
+            console.print(f"{others} trials in {sweep.folder.path} are not of this file as it now is; they are kept, and left out")
+        if search.is_exhausted:
+            counts = _counts(sweeping.records)
+            console.print(f"nothing to run: {_told(counts)} in {sweep.folder.path}")
+            if is_published(sweep, sweeping.records, uri):
+                return _code(counts, [], None)
+            return _code(counts, publish(sweep, experiment, uri, console), None)
+        return _run(sweeping, search.total, uri, executor, address, console)
+
+
+def _run(
+    sweeping: Sweeping, total: int, uri: str, executor: str, address: str | None, console: Console
+) -> int:
+    sweep, experiment = sweeping.sweep, sweeping.experiment
+    publisher = Publisher(uri, sweep, experiment)
+    publisher.start()
+    ended = Counter(r.state for r in sweeping.records if r.result and not sweeping.goes_on(r))
+    console.print(f"{experiment.name}: {total} trials, {ended.total()} ended already; in {sweep.folder.path}")
+    with View(console, experiment, total, ended) as view:
+        received = run(sweeping, executor, address, [view, publisher])
+    unpublished = _finish(publisher, sweep, experiment, console)
+    if received:
+        console.print(f"stopped; everything is saved. Go on with: sweeper resume {experiment.name!r}")
+    return _code(_counts(sweep.records()), unpublished, received)
+
+
+def publish(sweep: Sweep, experiment: Experiment, uri: str, console: Console, register: str | None = None) -> list[str]:
+    """Publish a folder as it is. Returns what could not be published."""
+    publisher = Publisher(uri, sweep, experiment)
+    publisher.start()
+    return _finish(publisher, sweep, experiment, console, register)
+
+
+def _finish(
+    publisher: Publisher, sweep: Sweep, experiment: Experiment, console: Console, register: str | None = None
+) -> list[str]:
+    records = sweep.records()
+    page = write_dashboard(sweep, experiment)
+    console.print(f"dashboard: {page}")
+    unpublished = publisher.finish(records, _parent(sweep, experiment, records, register))
+    if unpublished:
+        console.print(
+            f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: "
+            f"sweeper sync {experiment.name!r}",
+            style="yellow",
+        )
+    else:
+        note_published(sweep, records, publisher.uri)
+        console.print(f"MLflow: {redacted(publisher.uri)}")
+    return unpublished
+
+
+def write_dashboard(sweep: Sweep, experiment: Experiment) -> str:
+    """Write `dashboard.html` into the sweep folder; returns where it is."""
+    from dashboards.page import render
+    from sweeper.results import sweep_tables
+
+    sweep.folder.write("dashboard.html", render([sweep_tables(sweep, experiment, facts(sweep, experiment))]).encode())
+    return sweep.folder.at("dashboard.html")
+
+
+def facts(sweep: Sweep, experiment: Experiment) -> dict[str, str]:
+    """What the dashboard's overview says besides the trials."""
+    git, machine = git_state(), sweep.machine()
+    known = {
+        "data": f"{experiment.data.name}, {experiment.data.image_size} px",
+        "model": experiment.model.name,
+        "search": experiment.search.method,
+        "pruning": experiment.pruning.name if experiment.pruning else "none",
+        "machine": f"{machine.device} ({machine.processor}), {machine.precision}" if machine else "",
+        "code": f"{git['commit'][:10]}{' with changes' if git['changes'] else ''}" if git else "",
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], register: str | None) -> Parent:
+    from sweeper.results import to_csv, trials_table
+    from sweeper.space import Space
+
+    git = git_state()
+    fingerprints = sorted({str(record.trial.config["data"]["fingerprint"]) for record in records})
+    files = {
+        "experiment.yaml": sweep.folder.read("experiment.yaml"),
+        "results.csv": to_csv(trials_table(records, Space.of(experiment.search).names)).encode(),
+        "dashboard.html": sweep.folder.read("dashboard.html"),
+        "environment.txt": environment().encode(),
+        "git.json": json.dumps(git, indent=1).encode(),
+    }
+    best = best_record(records, experiment)
+    tags = {
+        "sweeper.data_fingerprint": ",".join(fingerprints),
+        "sweeper.git_commit": git.get("commit", ""),
+        "sweeper.best_trial": best.trial.key if best else "",
+    }
+    is_over = all(record.result for record in records)
+    return Parent(files, tags, is_over, logged_model(sweep, best) if best else None, register)
+
+
+def best_record(records: Sequence[Record], experiment: Experiment) -> Record | None:
+    """The complete trial that is best on the objective; the first of two that are equal."""
+    metric, sign = experiment.objective.metric, 1 if experiment.objective.mode == "max" else -1
+    complete = [r for r in records if r.state is TrialState.COMPLETE and r.result and metric in r.result.summary]
+    return max(complete, key=lambda r: sign * r.result.summary[metric] if r.result else 0.0, default=None)
+
+
+def logged_model(sweep: Sweep, best: Record) -> "LoggedModel | None":
+    """The best trial's network with its preprocessing, ready for MLflow; None when its model was not kept."""
+    folder = sweep.trial(best.trial.key).artifacts
+    if not folder.exists("model.pt"):
+        return None
+    import numpy as np
+    import torch
+
+    from sweeper.tracking.mlflow_store import LoggedModel
+    from sweeper.training.classifier import load_classifier
+
+    classifier = load_classifier(folder)
+    images_NCHW = np.zeros((1, 3, classifier.image_size, classifier.image_size), dtype=np.uint8)
+    with torch.no_grad():
+        logits_NK = classifier(torch.from_numpy(images_NCHW)).numpy()
+    needs = (f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}")
+    return LoggedModel(best.trial.key, classifier, images_NCHW, logits_NK, str(Path(models.__file__).parent), needs)
+
+
+def _counts(records: Sequence[Record]) -> Counter[TrialState]:
+    return Counter(record.state for record in records)
+
+
+def _told(counts: Mapping[TrialState, int]) -> str:
+    ended = sum(counts.values())
+    return f"{ended} trials have ended ({', '.join(f'{number} {state}' for state, number in counts.items())})"
+
+
+def _code(counts: Mapping[TrialState, int], unpublished: Sequence[str], received: int | None) -> int:
+    """The exit code: 130 or 143 when stopped, 3 when trials failed, 4 when not all was published, else 0."""
+    if received:
+        return 128 + received
+    if counts.get(TrialState.FAILED):
+        return FAILED
+    return NOT_PUBLISHED if unpublished else 0

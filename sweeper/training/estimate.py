@@ -1,0 +1,43 @@
+"""What a model costs on this machine: parameters, FLOPs, memory and seconds, from a few steps that change nothing."""
+
+import time
+from dataclasses import dataclass
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from sweeper.data import Dataset
+from sweeper.data.split import Indices
+from sweeper.experiment import Settings
+from sweeper.store import Machine
+from sweeper.training.loop import Trainer, peak_memory_mib
+
+MEASURED_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one model at one batch size. FLOPs count forward and backward, a multiply-add as two."""
+
+    parameters: int
+    gflop_per_image: float
+    training_mib: float
+    images_per_second: float
+
+
+def measure(settings: Settings, dataset: Dataset, indices: Indices, machine: Machine) -> Cost:
+    """Time training steps on real images for about a second after a warm-up step."""
+    trainer = Trainer(settings, dataset, indices, machine)
+    at_N = trainer.train_N[: settings.train.batch_size].to(trainer.device)
+    images_NCHW, labels_N = trainer.images_NCHW[at_N], trainer.labels_N[at_N]
+    trainer.network.train()
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(images_NCHW, labels_N)
+    steps, start = 0, time.perf_counter()
+    while time.perf_counter() - start < MEASURED_SECONDS:
+        trainer.step(images_NCHW, labels_N).tolist()
+        steps += 1
+    seconds = time.perf_counter() - start
+    parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
+    weights_mib = 3 * 4 * parameters / 2**20  # float32 weights, gradients and momentum
+    peak_mib = peak_memory_mib(trainer.device) if trainer.device.type == "cuda" else weights_mib
+    return Cost(parameters, counter.get_total_flops() / len(at_N) / 1e9, peak_mib, steps * len(at_N) / seconds)
