@@ -33,22 +33,44 @@ class Theme:
 
 THEMES = {
     "light": Theme(
-        ink="#20242a", muted="#626a75", paper="#faf9f6", panel="#ffffff", grid="#e5e2db",
-        accent="#1d5c9c", mark="#fdf3d7",
+        ink="#20242a",
+        muted="#626a75",
+        paper="#faf9f6",
+        panel="#ffffff",
+        grid="#e5e2db",
+        accent="#1d5c9c",
+        mark="#fdf3d7",
         categories=("#0072b2", "#d55e00", "#009e73", "#b8578c", "#8f6b00", "#4a9fd4", "#5b4b9a", "#6b7280"),
-        ordered=("#7ec95c", "#2f9d88", "#31688e", "#443a83", "#3b0450"),
+        ordered=("#7ec95c", "#2f9d88", "#31688e", "#443a83", "#5a1f7d"),
         accuracy=("#f8f5ea", "#d6e7c6", "#93ccb9", "#4aa3b6", "#2369a1", "#153668"),
-        states={"complete": "#2b6ca3", "pruned": "#c28a0e", "running": "#3f9c86", "diverged": "#c4541a",
-                "failed": "#8d2b52", "waiting": "#b4b9c0"},
+        states={
+            "complete": "#2b6ca3",
+            "pruned": "#c28a0e",
+            "running": "#3f9c86",
+            "diverged": "#c4541a",
+            "failed": "#8d2b52",
+            "waiting": "#b4b9c0",
+        },
     ),
     "dark": Theme(
-        ink="#e6e8eb", muted="#9ba4af", paper="#14171b", panel="#1b1f24", grid="#2e343b",
-        accent="#7fb4ee", mark="#3a3420",
+        ink="#e6e8eb",
+        muted="#9ba4af",
+        paper="#14171b",
+        panel="#1b1f24",
+        grid="#2e343b",
+        accent="#7fb4ee",
+        mark="#3a3420",
         categories=("#56b4e9", "#f08a4b", "#34c79b", "#e79ac4", "#e6c84f", "#8fa8ff", "#b49cf0", "#9ba4af"),
         ordered=("#45659c", "#2f8f9d", "#35b779", "#9fd93a", "#fde725"),
         accuracy=("#171d26", "#1b3d52", "#1e6a78", "#3c9886", "#86c48e", "#e2efa4"),
-        states={"complete": "#5a9fd6", "pruned": "#e0b040", "running": "#4fbfa5", "diverged": "#ec7f45",
-                "failed": "#d0668f", "waiting": "#6d747d"},
+        states={
+            "complete": "#5a9fd6",
+            "pruned": "#e0b040",
+            "running": "#4fbfa5",
+            "diverged": "#ec7f45",
+            "failed": "#d0668f",
+            "waiting": "#6d747d",
+        },
     ),
 }
 
@@ -56,17 +78,25 @@ THEMES = {
 def theme(of: Theme) -> Json:
     """What page.js needs of a theme: a Plotly template and the colours that it hands out."""
     axis = {"gridcolor": of.grid, "linecolor": of.grid, "zerolinecolor": of.grid, "tickfont": {"color": of.muted}}
+    font = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": of.ink}
     layout = {
-        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": of.ink},
-        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)",
-        "xaxis": axis, "yaxis": axis,
-        "hoverlabel": {"bgcolor": of.panel, "bordercolor": of.muted, "font": {"color": of.ink}, "align": "left"},
+        "font": font,
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "xaxis": axis,
+        "yaxis": axis,
+        "hoverlabel": {"bgcolor": of.panel, "bordercolor": of.muted, "font": font, "align": "left"},
     }
     scale = [[i / (len(of.accuracy) - 1), colour] for i, colour in enumerate(of.accuracy)]
     template = go.layout.Template(layout=layout, data={"heatmap": [{"colorscale": scale}]})
     return {
-        "template": template.to_plotly_json(), "ink": of.ink, "muted": of.muted, "panel": of.panel, "accent": of.accent,
-        "categories": of.categories, "states": of.states,
+        "template": template.to_plotly_json(),
+        "ink": of.ink,
+        "muted": of.muted,
+        "panel": of.panel,
+        "accent": of.accent,
+        "categories": of.categories,
+        "states": of.states,
         "ordered": {n: _samples(of.ordered, n) for n in range(1, MOST + 2)},
     }
 
@@ -86,48 +116,71 @@ def _json(figure: go.Figure) -> Json:
 def learning_curves() -> Json:
     """Four traces to copy and fill: validation, training, where a trial ended, and the highlighted trial."""
     hover = {"connectgaps": False, "hovertemplate": "<b>%{text}</b><br>epoch %{x}: %{y}<extra></extra>"}
-    return _json(go.Figure(
-        data=[
-            go.Scatter(mode="lines", **hover),
-            go.Scatter(mode="lines", **hover, line={"dash": "dot"}),
-            go.Scatter(mode="markers", **hover, marker={"line": {"width": 1.5}}),
-            go.Scatter(mode="lines+markers", **hover, line={"width": 3}, marker={"size": 5}),
-        ],
-        layout={
-            "height": 520, "margin": {"l": 56, "r": 12, "t": 34, "b": 48}, "hovermode": "closest",
-            "xaxis": {"title": {"text": "epoch"}, "showgrid": False, "ticks": "outside", "tickformat": "d"},
-            "yaxis": {"automargin": True, "zeroline": False},
-            "legend": {"orientation": "h", "yanchor": "top", "y": -0.14, "x": 0},
-        },
-    ))
+    return _json(
+        go.Figure(
+            data=[
+                go.Scatter(mode="lines", **hover),
+                go.Scatter(mode="lines", **hover, line={"dash": "dot"}),
+                go.Scatter(mode="markers", **hover, marker={"line": {"width": 1.5}}),
+                go.Scatter(mode="lines+markers", **hover, line={"width": 3}, marker={"size": 5}),
+            ],
+            layout={
+                "height": 520,
+                "margin": {"l": 56, "r": 12, "t": 34, "b": 48},
+                "hovermode": "closest",
+                "xaxis": {"title": {"text": "epoch"}, "showgrid": False, "ticks": "outside", "tickformat": "d"},
+                "yaxis": {"automargin": True, "zeroline": False},
+                "legend": {"orientation": "h", "yanchor": "top", "y": -0.14, "x": 0},
+            },
+        )
+    )
 
 
 def class_heatmap() -> Json:
     """One heatmap to fill: trials down, classes across, accuracy as colour."""
     bar = {"thickness": 10, "outlinewidth": 0, "tickformat": ".0%"}
     bar |= {"len": 200, "lenmode": "pixels", "y": 1, "yanchor": "top"}
-    return _json(go.Figure(
-        data=[go.Heatmap(hoverinfo="text", xgap=1, ygap=1, colorbar=bar, hoverongaps=False)],
-        layout={
-            "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-            "xaxis": {"showgrid": False, "automargin": True, "side": "top", "ticks": "", "zeroline": False},
-            "yaxis": {"showgrid": False, "automargin": True, "autorange": "reversed", "ticks": "", "zeroline": False},
-        },
-    ))
+    return _json(
+        go.Figure(
+            data=[go.Heatmap(hoverinfo="text", xgap=1, ygap=1, colorbar=bar, hoverongaps=False)],
+            layout={
+                "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+                "xaxis": {
+                    "showgrid": False,
+                    "automargin": True,
+                    "side": "top",
+                    "ticks": "",
+                    "zeroline": False,
+                    "ticklabeloverflow": "allow",
+                },
+                "yaxis": {
+                    "showgrid": False,
+                    "automargin": True,
+                    "autorange": "reversed",
+                    "ticks": "",
+                    "zeroline": False,
+                },
+            },
+        )
+    )
 
 
 def ranking() -> Json:
     """Two traces to fill: each trial's objective and its test metric, by rank."""
     hover = "<b>%{text}</b><br>%{y}<extra></extra>"
-    return _json(go.Figure(
-        data=[
-            go.Scatter(mode="markers", hovertemplate=hover),
-            go.Scatter(mode="markers", hovertemplate=hover, marker={"symbol": "circle-open", "line": {"width": 2}}),
-        ],
-        layout={
-            "height": 350, "margin": {"l": 56, "r": 12, "t": 62, "b": 44}, "hovermode": "closest",
-            "xaxis": {"title": {"text": "rank"}, "showgrid": False, "zeroline": False, "tickformat": "d"},
-            "yaxis": {"automargin": True, "zeroline": False},
-            "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
-        },
-    ))
+    return _json(
+        go.Figure(
+            data=[
+                go.Scatter(mode="markers", hovertemplate=hover),
+                go.Scatter(mode="markers", hovertemplate=hover, marker={"symbol": "circle-open", "line": {"width": 2}}),
+            ],
+            layout={
+                "height": 350,
+                "margin": {"l": 56, "r": 12, "t": 62, "b": 44},
+                "hovermode": "closest",
+                "xaxis": {"title": {"text": "rank"}, "showgrid": False, "zeroline": False, "tickformat": "d"},
+                "yaxis": {"automargin": True, "zeroline": False},
+                "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+            },
+        )
+    )

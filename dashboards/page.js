@@ -194,7 +194,7 @@
     const letters = width > 600 && columns <= 60 ? Math.floor((0.36 * width) / LETTER) : 0;
     const left = 45 + LETTER * Math.min(letters, Math.max(...sweep.trials.label.map(text => text.length)));
     const cell = (width - left - 80) / Math.max(columns, 1), flat = longest * 7 < cell;
-    const row = rows <= 40 ? 27 : Math.max(2, Math.min(27, 1100 / rows)), top = flat ? 30 : 34 + longest * (cell < 18 ? 7.2 : 5.8);
+    const row = rows <= 40 ? 27 : Math.max(2, Math.min(27, 1100 / rows)), top = flat ? 54 : 34 + longest * (cell < 18 ? 7.2 : 5.8);
     return {
       letters, top, angle: flat ? 0 : cell < 18 ? -90 : -50, height: Math.max(rows * row, 60) + top + 16,
       roomy: cell >= 32 && row >= 20, fine: cell < 6 || row < 6,
@@ -204,7 +204,7 @@
 
   function describeClasses(panel, split) {
     const order = split.hardest.filter(c => split.mean[c] !== null);
-    const list = classes => classes.map(c => `\u2068${clip(split.names[c], 40)}\u2069 ${percent(split.mean[c], 0)}`).join(", ");
+    const list = classes => classes.map(c => `\u2068${clip(split.names[c], 40)}\u2069 (${percent(split.mean[c], 0)})`).join(", ");
     const few = order.length < 6;
     field(panel, "hardest").textContent = order.length < 2 ? "" : few
       ? `From hardest to easiest: ${list(order)}.`

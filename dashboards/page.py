@@ -111,7 +111,7 @@ def shown(value: Any, kind: str) -> str:
     if kind == "percent":
         return f"{value * 100:.2f}"
     if kind == "number" and isinstance(value, float):
-        return f"{value:.3f}" if 0.01 <= abs(value) < 100 else f"{value:.4g}"
+        return f"{value:.3f}" if 0.001 <= abs(value) < 100 else f"{value:.4g}"
     return label(value)
 
 
@@ -185,15 +185,20 @@ def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts])
     trials, drawn = by_rank(sweep), curves(sweep)
     test = "test/" + sweep.metric.rpartition("/")[2]
     return {
-        "metric": metric_label(sweep.metric), "kind": metric_kind(sweep.metric), "test": metric_label(test),
+        "metric": metric_label(sweep.metric),
+        "kind": metric_kind(sweep.metric),
+        "test": metric_label(test),
         "best": board.best,
         "trials": {"number": list(trials["number"]), "state": list(trials["state"]), "label": trial_labels(sweep)},
         "objective": rounded(objective(trials, sweep.metric)),
         "testObjective": rounded(objective(trials, test)) if test != sweep.metric else [None] * len(trials),
         "levels": {axis: levels._asdict() for axis, levels in trial_levels(sweep).items()},
         "families": [family._asdict() for family in families(list(drawn.metrics), sweep.metric)],
-        "curves": {"offsets": drawn.offsets, "epochs": drawn.epochs,
-                   "metrics": {name: rounded(values) for name, values in drawn.metrics.items()}},
+        "curves": {
+            "offsets": drawn.offsets,
+            "epochs": drawn.epochs,
+            "metrics": {name: rounded(values) for name, values in drawn.metrics.items()},
+        },
         "classes": [split._asdict() | {"mean": rounded(split.mean)} for split in splits],
     }
 

@@ -19,11 +19,13 @@ def ranked(trials: pd.DataFrame, metric: str, mode: str) -> list[int]:
 
     Within a state by the metric (those without it last), and among equals by number.
     """
-    order = pd.DataFrame({
-        "state": trials["state"].map(STATES.index),
-        "value": objective(trials, metric) * (-1 if mode == "max" else 1),
-        "number": trials["number"],
-    })
+    order = pd.DataFrame(
+        {
+            "state": trials["state"].map(STATES.index),
+            "value": objective(trials, metric) * (-1 if mode == "max" else 1),
+            "number": trials["number"],
+        }
+    )
     return list(order.sort_values(["state", "value", "number"], kind="stable", na_position="last").index)
 
 

@@ -167,7 +167,7 @@ def trial_levels(tables: SweepTables) -> dict[str, Levels]:
     trials = by_rank(tables)
     axes = [axis for axis in (*tables.axes, "seed") if varies(trials[axis])]
     levels = {axis: axis_levels(trials[axis]) for axis in axes}
-    values = objective(trials, tables.metric).where(trials["state"] == "complete")
+    values = objective(trials, tables.metric).where(trials["state"].isin(["complete", "pruned"]))
     telling = sorted(axes, key=lambda axis: -explained(values, levels[axis].of_trial))
     return {axis: levels[axis] for axis in telling} | {"state": axis_levels(trials["state"])}
 

@@ -15,7 +15,9 @@ def alexnet(classes: int, *, compact: bool = False, batch_norm: bool = False, dr
     return _compact(classes, batch_norm, dropout) if compact else _full(classes, batch_norm, dropout)
 
 
-def _convolution(channels_in: int, channels_out: int, kernel: int, batch_norm: bool, stride: int = 1, padding: int = 1) -> list[nn.Module]:
+def _convolution(
+    channels_in: int, channels_out: int, kernel: int, batch_norm: bool, stride: int = 1, padding: int = 1
+) -> list[nn.Module]:
     """A convolution and its ReLU, with batch normalisation between (and then no bias, which it would cancel)."""
     convolution = nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=not batch_norm)
     normalisation = [nn.BatchNorm2d(channels_out)] if batch_norm else []
@@ -63,4 +65,14 @@ def _compact(classes: int, batch_norm: bool, dropout: float) -> AlexNet:
         *_convolution(384, 256, 3, batch_norm),
         *_convolution(256, 256, 3, batch_norm), pool(),
     )  # fmt: skip
-    return AlexNet(features, nn.AdaptiveAvgPool2d(2), _head(256 * 2 * 2, 256, classes, dropout))
+    network = AlexNet(features, nn.AdaptiveAvgPool2d(2), _head(256 * 2 * 2, 256, classes, dropout))
+    network.apply(_initialise)
+    return network
+
+
+def _initialise(layer: nn.Module) -> None:
+    """He et al. 2015, equation 10: without it, or normalisation, the signal fades and nothing is learned for epochs."""
+    if isinstance(layer, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)

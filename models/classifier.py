@@ -14,7 +14,12 @@ class Classifier(nn.Module):
     deviation_3: Tensor
 
     def __init__(
-        self, network: nn.Module, image_size: int, mean: Sequence[float], deviation: Sequence[float], classes: Sequence[str]
+        self,
+        network: nn.Module,
+        image_size: int,
+        mean: Sequence[float],
+        deviation: Sequence[float],
+        classes: Sequence[str],
     ) -> None:
         super().__init__()
         self.network, self.image_size, self.classes = network, image_size, list(classes)
@@ -24,7 +29,9 @@ class Classifier(nn.Module):
     def forward(self, images_NCHW: Tensor) -> Tensor:
         scaled_NCHW = images_NCHW.to(self.mean_3.device).float() / 255
         if scaled_NCHW.shape[-2:] != (self.image_size, self.image_size):
-            scaled_NCHW = F.interpolate(scaled_NCHW, (self.image_size, self.image_size), mode="bilinear", antialias=True)
+            scaled_NCHW = F.interpolate(
+                scaled_NCHW, (self.image_size, self.image_size), mode="bilinear", antialias=True
+            )
         normalised_NCHW = (scaled_NCHW - self.mean_3[:, None, None]) / self.deviation_3[:, None, None]
         logits_NK: Tensor = self.network(normalised_NCHW)
         return logits_NK.float()

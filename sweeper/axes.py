@@ -109,7 +109,9 @@ def _check_excluded(source: Source, path: Path, value: Any, axis: Axis, place: i
         return
     values = [v if len(axis.names) == 1 else v[place] for v in axis.domain.values]
     if value not in values:
-        source.add(path, f"given {shown(value)}, which is no value of this axis; allowed {', '.join(map(shown, values))}")
+        source.add(
+            path, f"given {shown(value)}, which is no value of this axis; allowed {', '.join(map(shown, values))}"
+        )
 
 
 def _check_method(source: Source, axes: list[Axis]) -> None:
@@ -117,12 +119,21 @@ def _check_method(source: Source, axes: list[Axis]) -> None:
     ranges = [axis for axis in axes if not isinstance(axis.domain, Choice)]
     if method == "grid":
         for axis in ranges:
-            source.add(("search", "space", axis.label), "is a range; a grid needs a list, or choose `method: tpe` or another")
-        cells = _cells(source, "include"), [part for _, part in _cells(source, "exclude")]
-        if axes and not ranges and not cells[0] and not any(Space(tuple(axes), exclude=tuple(cells[1])).cells()):
+            source.add(
+                ("search", "space", axis.label), "is a range; a grid needs a list, or choose `method: tpe` or another"
+            )
+        excluded = tuple(dict(part) for _, part in _cells(source, "exclude"))
+        if (
+            excluded
+            and not ranges
+            and not _cells(source, "include")
+            and not any(Space(tuple(axes), (), excluded).cells())
+        ):
             source.add(("search", "exclude"), "leaves out every cell; nothing would run")
     if method == "cmaes" and len(ranges) < 2:
-        source.add(("search", "method"), "cmaes moves in two or more ranges (uniform, log_uniform, int); use tpe for lists")
+        source.add(
+            ("search", "method"), "cmaes moves in two or more ranges (uniform, log_uniform, int); use tpe for lists"
+        )
     if method != "grid" and not axes:
         source.add(("search", "space"), f"is empty; {method} needs at least one axis")
 

@@ -126,12 +126,19 @@ def check_objective(source: Source) -> None:
     mode = source.at(("objective", "mode")) or "max"
     best = {"loss": "min", "ece": "min", "top1": "max", "top5": "max"}.get(str(metric).rpartition("/")[2], mode)
     if best != mode and mode in ("min", "max"):
-        source.add(("objective",), f"{metric} is better the {'smaller' if best == 'min' else 'larger'} it is; set `mode: {best}`")
+        source.add(
+            ("objective",),
+            f"{metric} is better the {'smaller' if best == 'min' else 'larger'} it is; set `mode: {best}`",
+        )
     if str(metric).startswith("val/") and source.at(("data", "split", "val")) == 0:
-        source.add(("data", "split", "val"), f"given 0, but the objective is {metric}: leave some images for validation")
+        source.add(
+            ("data", "split", "val"), f"given 0, but the objective is {metric}: leave some images for validation"
+        )
 
 
 def check_resources(source: Source) -> None:
     gpus = source.at(("resources", "gpus_per_trial"))
     if isinstance(gpus, float) and gpus > 1 and not gpus.is_integer():
-        source.add(("resources", "gpus_per_trial"), f"given {gpus}, allowed a fraction of one GPU or a whole number of them")
+        source.add(
+            ("resources", "gpus_per_trial"), f"given {gpus}, allowed a fraction of one GPU or a whole number of them"
+        )

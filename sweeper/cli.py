@@ -32,7 +32,9 @@ StorageOption = Annotated[
     str, typer.Option("--storage", envvar="SWEEPER_STORAGE", metavar="DIR", help="Where the sweep folders are.")
 ]
 UriOption = Annotated[str | None, typer.Option("--tracking-uri", metavar="URI", help="The MLflow store to publish to.")]
-ExecutorOption = Annotated[str, typer.Option("--executor", metavar="ray|inline", help="On Ray Tune, or in this process.")]
+ExecutorOption = Annotated[
+    str, typer.Option("--executor", metavar="ray|inline", help="On Ray Tune, or in this process.")
+]
 AddressOption = Annotated[
     str | None, typer.Option("--address", envvar="RAY_ADDRESS", metavar="A", help="A running Ray cluster to join.")
 ]
@@ -237,7 +239,9 @@ def export(
 @app.command()
 def dashboard(
     names: Annotated[list[str], typer.Argument(metavar="NAME ...", help="One sweep or more.", show_default=False)],
-    output: Annotated[Path | None, typer.Option("-o", metavar="FILE", help="Where to; <NAME>.html when left out.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", metavar="FILE", help="Where to; <NAME>.html when left out.")
+    ] = None,
     is_open: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     storage: StorageOption = STORAGE,
 ) -> None:
@@ -282,8 +286,8 @@ def ui(
     uri: UriOption = None,
 ) -> None:
     """Open MLflow's UI on the right store."""
-    from sweeper.ui import serve
     from sweeper.store import Folder
+    from sweeper.ui import serve
 
     experiment = _stored(_existing(storage, name)) if name else None
     serve(Folder(storage).path, experiment, uri, port, _console())

@@ -33,7 +33,9 @@ def _path(error: ErrorDetails, values: Any) -> Path:
     """The steps of an error's location that are in the file; pydantic mixes in the names of union members."""
     path: Path = ()
     for step in error["loc"]:
-        if isinstance(values, Mapping) and step in values or isinstance(values, list) and isinstance(step, int):
+        if isinstance(values, Mapping) and step in values:
+            path, values = (*path, step), values[step]
+        elif isinstance(values, list) and isinstance(step, int):
             path, values = (*path, step), values[step]
     if error["type"] in ("missing", "missing_argument"):
         path = (*path, error["loc"][-1])
@@ -66,7 +68,9 @@ def _known_keys(path: Path) -> list[str]:
 
 
 def _nearest_literal(given: Any, errors: list[ErrorDetails]) -> str:
-    words = [word.strip("'\" ") for e in errors if e["type"] == "literal_error" for word in _words(e["ctx"]["expected"])]
+    words = [
+        word.strip("'\" ") for e in errors if e["type"] == "literal_error" for word in _words(e["ctx"]["expected"])
+    ]
     near = difflib.get_close_matches(given, words, n=1) if isinstance(given, str) else []
     return f"; did you mean `{near[0]}`?" if near else ""
 

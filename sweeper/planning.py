@@ -54,7 +54,9 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     """Look at the folder and the data, and time a few steps of each distinct model; the data are prepared on the way."""
     sweeping = Sweeping.of(sweep, experiment)
     search = sweeping.search(1)
-    ended = Counter(r.state for r in sweeping.records if r.trial.key in search.known and r.result and not sweeping.goes_on(r))
+    ended = Counter(
+        r.state for r in sweeping.records if r.trial.key in search.known and r.result and not sweeping.goes_on(r)
+    )
     left = list(_settings_left(sweeping)) if experiment.search.method == "grid" else []
     missing = search.total - ended.total() - len(left)
     left += [settings_for(experiment, {}, experiment.search.seeds[0])] * missing
@@ -65,7 +67,9 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     at_once = places_here(experiment.resources)
     costs = {key: _cost(group[0], experiment, at_once) for key, group in list(groups.items())[:MAX_MEASURED]}
     models = tuple(Model(*key, len(group), costs.get(key)) for key, group in groups.items())
-    return Plan(experiment.name, search.total, dict(ended), at_once, models, _seconds(groups, costs, experiment, at_once))
+    return Plan(
+        experiment.name, search.total, dict(ended), at_once, models, _seconds(groups, costs, experiment, at_once)
+    )
 
 
 def _settings_left(sweeping: Sweeping) -> Iterator[Settings]:
@@ -100,7 +104,9 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     ended = ", ".join(f"{count} {state}" for state, count in plan.ended.items())
     console.print(f"{plan.name}: {plan.trials} trials, {plan.left} to run{f' ({ended} already)' if ended else ''}")
     for model in plan.models:
-        console.print(f"  {model.trials_left} x {model.model}, batch {model.batch_size}, {model.image_size} px", markup=False)
+        console.print(
+            f"  {model.trials_left} x {model.model}, batch {model.batch_size}, {model.image_size} px", markup=False
+        )
         if model.cost:
             console.print(
                 f"      {model.cost.parameters:,} parameters, {model.cost.gflop_per_image:.3g} GFLOP an image, "

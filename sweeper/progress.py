@@ -131,7 +131,7 @@ class View:
 
 
 def duration(seconds: float) -> str:
-    """"45 s", "12 min" or "3 h 20 min"."""
+    """ "45 s", "12 min" or "3 h 20 min"."""
     minutes = round(seconds / 60)
     if seconds < 90:
         return f"{seconds:.0f} s"
@@ -146,7 +146,9 @@ def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
     metric, sign = experiment.objective.metric, 1 if experiment.objective.mode == "max" else -1
     scored = [(r.result.summary[metric], r.trial.name) for r in records if r.result and metric in r.result.summary]
     best = max(scored, key=lambda pair: sign * pair[0], default=None)
-    told = ", ".join(f"{count} {state if is_running or state != 'running' else 'interrupted'}" for state, count in counts.items())
+    told = ", ".join(
+        f"{count} {state if is_running or state != 'running' else 'interrupted'}" for state, count in counts.items()
+    )
     told += f"; best {metric} {best[0]:.4f} ({best[1]})" if best else ""
     told += "; running now" if is_running else ""
     return {

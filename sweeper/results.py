@@ -21,8 +21,13 @@ from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.trial import Trial, canonical_json
 
 FIXED = {
-    "key": "str", "number": "int64", "name": "str", "state": "str", "seed": "int64",
-    "epochs_run": "int64", "best_epoch": "Int64",
+    "key": "str",
+    "number": "int64",
+    "name": "str",
+    "state": "str",
+    "seed": "int64",
+    "epochs_run": "int64",
+    "best_epoch": "Int64",
 }
 PER_CLASS = {"split": str, "class_index": int, "class": str, "id": str, "images": int, "correct": int, "top1": float}
 SPLIT_METRICS = [f"{split}/{what}" for split in ("val", "test", "train") for what in ("loss", "top1", "top5", "ece")]
@@ -117,8 +122,15 @@ def sweep_tables(sweep: Sweep, experiment: Experiment, facts: Mapping[str, str])
     """Everything that the dashboard shows of a sweep."""
     records, axes, objective = sweep.records(), Space.of(experiment.search).names, experiment.objective
     return SweepTables(
-        sweep.name, experiment.description, axes, objective.metric, objective.mode,
-        trials_table(records, axes), history_table(records), per_class_table(sweep, records), facts,
+        sweep.name,
+        experiment.description,
+        axes,
+        objective.metric,
+        objective.mode,
+        trials_table(records, axes),
+        history_table(records),
+        per_class_table(sweep, records),
+        facts,
     )
 
 
@@ -215,5 +227,8 @@ def _markdown_cell(value: Any) -> str:
 
 
 FORMATS: dict[str, Callable[[pd.DataFrame], str | bytes]] = {
-    "csv": to_csv, "json": to_json, "parquet": to_parquet, "markdown": to_markdown,
+    "csv": to_csv,
+    "json": to_json,
+    "parquet": to_parquet,
+    "markdown": to_markdown,
 }

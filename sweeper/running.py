@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -40,7 +39,9 @@ def run_sweep(
         search = sweeping.search(1)
         others = len(sweeping.records) - len(search.known)
         if others:
-            console.print(f"{others} trials in {sweep.folder.path} are not of this file as it now is; they are kept, and left out")
+            console.print(
+                f"{others} trials in {sweep.folder.path} are not of this file as it now is; they are kept, and left out"
+            )
         if search.is_exhausted:
             counts = _counts(sweeping.records)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.path}")
@@ -50,9 +51,7 @@ def run_sweep(
         return _run(sweeping, search.total, uri, executor, address, console)
 
 
-def _run(
-    sweeping: Sweeping, total: int, uri: str, executor: str, address: str | None, console: Console
-) -> int:
+def _run(sweeping: Sweeping, total: int, uri: str, executor: str, address: str | None, console: Console) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
@@ -157,11 +156,12 @@ def logged_model(sweep: Sweep, best: Record) -> "LoggedModel | None":
     from sweeper.training.classifier import load_classifier
 
     classifier = load_classifier(folder)
-    images_NCHW = np.zeros((1, 3, classifier.image_size, classifier.image_size), dtype=np.uint8)
+    images_NCHW = np.zeros((2, 3, classifier.image_size, classifier.image_size), dtype=np.uint8)
     with torch.no_grad():
         logits_NK = classifier(torch.from_numpy(images_NCHW)).numpy()
     needs = (f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}")
-    return LoggedModel(best.trial.key, classifier, images_NCHW, logits_NK, str(Path(models.__file__).parent), needs)
+    is_own = best.trial.settings.model.name in models.MODELS
+    return LoggedModel(best.trial.key, classifier, images_NCHW, logits_NK, "pt2" if is_own else "pickle", needs)
 
 
 def _counts(records: Sequence[Record]) -> Counter[TrialState]:

@@ -6,7 +6,7 @@ YAML 1.2's core schema, so that `1e-3` is a number and `no` is a word; every dup
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,11 @@ _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     ("merge", r"<<", "<"),
 )
@@ -92,7 +96,7 @@ def dotted(path: Path) -> str:
 
 
 def unknown(given: str, known: Iterable[str], what: str) -> str:
-    """"unknown key `momentun`; did you mean `momentum`? Known: ..."."""
+    """ "unknown key `momentun`; did you mean `momentum`? Known: ..."."""
     known = sorted(known)
     near = difflib.get_close_matches(given, known, n=1)
     hint = f"; did you mean `{near[0]}`?" if near else ";"
@@ -125,7 +129,9 @@ def read_source(text: str, file: str) -> Source:
     if isinstance(values, dict):
         source.values = values
     else:
-        source.add((), "an experiment file is a mapping that starts with `name:`; `sweeper init` writes one to start from")
+        source.add(
+            (), "an experiment file is a mapping that starts with `name:`; `sweeper init` writes one to start from"
+        )
     return source
 
 
@@ -134,7 +140,9 @@ def set_value(source: Source, setting: str) -> None:
     name, equals, text = setting.partition("=")
     place = f"--set {name}"
     if not equals or not name.strip():
-        source.mistakes.append(Mistake(f"--set {setting}", "", "write --set PATH=VALUE, for instance --set train.lr=0.01"))
+        source.mistakes.append(
+            Mistake(f"--set {setting}", "", "write --set PATH=VALUE, for instance --set train.lr=0.01")
+        )
         return
     value = read_source(f"value: {text}" if text.strip() else "value: null", place)
     source.mistakes += value.mistakes
@@ -223,7 +231,7 @@ def _number(text: str) -> float:
     return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
-_SCALARS = {
+_SCALARS: dict[str, Callable[[str], Any]] = {
     "str": str, "int": _integer, "float": _number, "null": lambda text: None,
     "bool": lambda text: text.lower() == "true",
 }  # fmt: skip

@@ -118,7 +118,9 @@ def axis_domain(given: Any) -> Domain:
         ((kind, bounds),) = given.items()
         if kind in ("uniform", "log_uniform", "int"):
             return _range(kind, bounds)
-    raise ValueError(f"given {given!r}, allowed a list of values, {{uniform: [a, b]}}, {{log_uniform: [a, b]}} or {{int: [a, b]}}")
+    raise ValueError(
+        f"given {given!r}, allowed a list of values, {{uniform: [a, b]}}, {{log_uniform: [a, b]}} or {{int: [a, b]}}"
+    )
 
 
 def _choice(values: Sequence[Any]) -> Choice:
@@ -158,7 +160,9 @@ def linked_axis(group: Mapping[str, Any]) -> Axis:
             raise ValueError(f"{name} must be a list of values to be linked")
     lengths = {name: len(values) for name, values in group.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"linked lists must be of one length, given {', '.join(f'{n}: {k}' for n, k in lengths.items())}")
+        raise ValueError(
+            f"linked lists must be of one length, given {', '.join(f'{n}: {k}' for n, k in lengths.items())}"
+        )
     return Axis(tuple(group), Choice(tuple(zip(*group.values(), strict=True))))
 
 

@@ -1,15 +1,15 @@
 """The sweep folder: its layout, atomic writes and the lock. The only source of truth about a sweep.
 
-    <storage>/<name>/experiment.yaml             the resolved experiment
-    <storage>/<name>/machine.json                what the machine decided when the sweep began
-    <storage>/<name>/sweep.json                  the folder's own id, by which MLflow's runs are found
-    <storage>/<name>/published.json              what has been published last; may be removed
-    <storage>/<name>/dashboard.html              the page as of the last run
-    <storage>/<name>/trials/<key>/trial.json     number, cell, seed, short name, resolved config
-    <storage>/<name>/trials/<key>/history.json   one row an epoch, while the trial runs
-    <storage>/<name>/trials/<key>/checkpoint.pt  latest resumable state, checksummed
-    <storage>/<name>/trials/<key>/result.json    only when the trial has ended
-    <storage>/<name>/trials/<key>/artifacts/     per_class.csv, confusion.csv, predictions.parquet, model.pt
+<storage>/<name>/experiment.yaml             the resolved experiment
+<storage>/<name>/machine.json                what the machine decided when the sweep began
+<storage>/<name>/sweep.json                  the folder's own id, by which MLflow's runs are found
+<storage>/<name>/published.json              what has been published last; may be removed
+<storage>/<name>/dashboard.html              the page as of the last run
+<storage>/<name>/trials/<key>/trial.json     number, cell, seed, short name, resolved config
+<storage>/<name>/trials/<key>/history.json   one row an epoch, while the trial runs
+<storage>/<name>/trials/<key>/checkpoint.pt  latest resumable state, checksummed
+<storage>/<name>/trials/<key>/result.json    only when the trial has ended
+<storage>/<name>/trials/<key>/artifacts/     per_class.csv, confusion.csv, predictions.parquet, model.pt
 """
 
 import json
@@ -129,7 +129,9 @@ class Folder:
         try:
             return json.loads(self.read(name))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise StoreError(f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work.") from error
+            raise StoreError(
+                f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work."
+            ) from error
 
     def write_json(self, name: str, value: Any) -> None:
         """Write JSON; non-finite floats become the strings "nan", "inf" and "-inf"."""

@@ -32,6 +32,14 @@ class TrialState(StrEnum):
         return self not in (TrialState.WAITING, TrialState.RUNNING)
 
 
+class Answer(StrEnum):
+    """What the driver says to an epoch's report."""
+
+    GO_ON = "go on"
+    PRUNE = "prune"
+    HALT = "halt"  # the sweep is being stopped: save and come back later
+
+
 @dataclass(frozen=True)
 class Trial:
     """One cell with one seed.

@@ -12,8 +12,18 @@ from sweeper.space import setting_steps, with_setting
 from sweeper.store import Result, Row, Sweep
 from sweeper.trial import Trial, TrialState
 
-CLASSES = ("goldfish", "fire salamander", "bullfrog", "tailed frog", "alligator", "boa", "trilobite", "scorpion",
-           "spider", "tarantula")
+CLASSES = (
+    "goldfish",
+    "fire salamander",
+    "bullfrog",
+    "tailed frog",
+    "alligator",
+    "boa",
+    "trilobite",
+    "scorpion",
+    "spider",
+    "tarantula",
+)
 SPACE = {"lr": [0.001, 0.01, 0.1], "momentum": [0.5, 0.9], "loss": ["cross_entropy", "smooth_cross_entropy"]}
 ENDINGS = ("complete", "complete", "pruned", "complete", "complete", "complete", "pruned", "complete")
 
@@ -79,9 +89,15 @@ def skill(trial: Trial) -> float:
 def _epoch(epoch: int, best: float, draw: random.Random, state: TrialState, run: int) -> Row:
     learnt = best * (1 - math.exp(-epoch / 3)) + draw.gauss(0, 0.01)
     row = {
-        "epoch": epoch, "time": 1.8e9 + 2 * epoch, "lr": 0.01, "epoch_seconds": 1.5 + draw.random() / 7,
-        "train/loss": 2.3 * (1 - learnt) ** 1.3, "train/top1": min(1.0, learnt * 1.08),
-        "val/loss": 2.3 * (1 - learnt) + 0.05, "val/top1": max(0.0, learnt), "val/top5": min(1.0, 0.4 + learnt * 0.7),
+        "epoch": epoch,
+        "time": 1.8e9 + 2 * epoch,
+        "lr": 0.01,
+        "epoch_seconds": 1.5 + draw.random() / 7,
+        "train/loss": 2.3 * (1 - learnt) ** 1.3,
+        "train/top1": min(1.0, learnt * 1.08),
+        "val/loss": 2.3 * (1 - learnt) + 0.05,
+        "val/top1": max(0.0, learnt),
+        "val/top5": min(1.0, 0.4 + learnt * 0.7),
     }
     if state is TrialState.DIVERGED and epoch == run:
         row |= {"train/loss": math.nan, "val/loss": math.inf}

@@ -7,8 +7,7 @@ from typing import Protocol
 from sweeper.experiment import Experiment
 from sweeper.search import Search
 from sweeper.store import Record, Result, Row, Sweep
-from sweeper.training import Answer
-from sweeper.trial import Trial, TrialState
+from sweeper.trial import Answer, Trial, TrialState
 
 
 class Listener(Protocol):
@@ -29,6 +28,7 @@ class Driver:
         self.running: set[str] = set()
         self.ended: list[tuple[Trial, Result]] = []
         self.halted_at: float | None = None
+        self.saved_epochs: dict[str, int] = {}
         self.best: tuple[float, str] | None = None
 
     def halt(self) -> None:
@@ -61,6 +61,7 @@ class Driver:
         """Take in epochs of a running trial; the answer goes back to it. An earlier try's later rows are forgotten."""
         before = tuple(row for row in self.histories.get(trial.key, ()) if rows and row["epoch"] < rows[0]["epoch"])
         history = self.histories[trial.key] = before + rows
+        self.saved_epochs[trial.key] = saved_epoch
         self.search.report(trial, history)
         for listener in self.listeners:
             listener.reported(trial, history, saved_epoch)
@@ -87,7 +88,8 @@ class Driver:
     def fail(self, trial: Trial, error: str) -> None:
         """Note that a trial has failed for good; its checkpoint stays, for `resume --retry-failed`."""
         history = self.histories.get(trial.key, ())
-        result = Result(TrialState.FAILED, history=history, error=error, ended=time.time())
+        saved = self.saved_epochs.get(trial.key, 0)
+        result = Result(TrialState.FAILED, history=history, error=error, saved_epoch=saved, ended=time.time())
         self.sweep.trial(trial.key).write_result(result)
         self.end(trial, result)
 

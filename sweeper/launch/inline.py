@@ -4,8 +4,8 @@ import traceback
 
 from sweeper.launch.driver import Driver
 from sweeper.store import Row
-from sweeper.training import Answer, fit
-from sweeper.trial import Trial
+from sweeper.training import fit
+from sweeper.trial import Answer, Trial
 
 
 def run_inline(driver: Driver) -> None:

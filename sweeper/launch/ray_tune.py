@@ -22,8 +22,8 @@ from ray.tune.stopper import Stopper
 from sweeper.experiment import Experiment, Resources
 from sweeper.launch.driver import Driver
 from sweeper.store import Row, Sweep
-from sweeper.training import Answer, fit
-from sweeper.trial import Trial
+from sweeper.training import fit
+from sweeper.trial import Answer, Trial
 
 GRACE_SECONDS = 6.0  # how long halted trials may take to finish their epoch and save
 QUIET = {
@@ -162,7 +162,7 @@ class _Reporting(_Unsaved, FIFOScheduler):
     """Tune's scheduler: takes epochs to the driver, whose answer the trial then fetches itself; never stops a trial."""
 
     def __init__(self, driver: Driver, answers: Any) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.driver, self.answers = driver, answers
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
@@ -178,7 +178,7 @@ class _Ending(_Unsaved, TrialProgressCallback):
     """Tune's callback: how trials end, and passing on a halt. In the place of the one that prints results."""
 
     def __init__(self, driver: Driver, answers: Any) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.driver, self.answers = driver, answers
         self.has_told_halt = False
 

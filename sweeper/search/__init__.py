@@ -8,7 +8,7 @@ finished meanwhile; `ask` holds a trial back until those have ended. A grid with
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import optuna
@@ -163,7 +163,11 @@ class Search:
 
     def _add(self, trial: Trial) -> None:
         """Give a trial its place in the study."""
-        params = {axis.label: parameter(axis, trial.cell) for axis in self.space.axes} if self.space.spans(trial.cell) else {}
+        params = (
+            {axis.label: parameter(axis, trial.cell) for axis in self.space.axes}
+            if self.space.spans(trial.cell)
+            else {}
+        )
         distributions = {name: self.distributions[name] for name in params}
         frozen = optuna.trial.create_trial(state=RUNNING, params=params, distributions=distributions)
         self.study.add_trial(frozen)
@@ -207,7 +211,9 @@ class Search:
         """Rebuild what the lost study knew of a trial."""
         trial = record.trial
         if trial.number < self.count:
-            raise StoreError(f"trial {trial.key} has number {trial.number}, which another trial has too; remove one's folder")
+            raise StoreError(
+                f"trial {trial.key} has number {trial.number}, which another trial has too; remove one's folder"
+            )
         while self.count < trial.number:
             self._fill(self.count)
         if not self._belongs(trial):

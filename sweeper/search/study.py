@@ -84,7 +84,9 @@ def make_sampler(method: str, base: int, number: int) -> optuna.samplers.BaseSam
         case "tpe":
             return samplers.TPESampler(seed=seed)
         case "qmc":
-            return samplers.QMCSampler(scramble=True, seed=base, warn_asynchronous_seeding=False, warn_independent_sampling=False)
+            return samplers.QMCSampler(
+                scramble=True, seed=base, warn_asynchronous_seeding=False, warn_independent_sampling=False
+            )
         case "cmaes":
             return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
         case "gp":

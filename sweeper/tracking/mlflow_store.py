@@ -6,13 +6,13 @@ never changes after; each has the time it was measured at, and MLflow drops a ro
 
 import csv
 import io
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 
@@ -37,13 +37,17 @@ TRIAL_FILES = ("per_class.csv", "confusion.csv", "predictions.parquet")
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A network for MLflow: the trial it is from, example images with its logits, its code and what that needs."""
+    """A network for MLflow: the trial it is from, example images with its logits, and the packages it needs.
+
+    `form` is "pt2" (torch.export: loads without code or pickle) or "pickle" (for a user's own module, which may not
+    export; loading it imports that module).
+    """
 
     key: str
     network: Any
     images_NCHW: Any
     logits_NK: Any
-    code: str
+    form: Literal["pt2", "pickle"]
     requirements: tuple[str, ...]
 
 
@@ -51,6 +55,8 @@ class SweepRuns:
     """The parent run of a sweep and the child runs of its trials."""
 
     def __init__(self, uri: str, sweep: Sweep, experiment: Experiment) -> None:
+        for name in ("mlflow", "alembic"):  # their news of migrations would tear the live view
+            logging.getLogger(name).setLevel(logging.WARNING)
         self.client = MlflowClient(tracking_uri=uri)
         self.sweep, self.sweep_id = sweep, sweep.identity()
         self.experiment_id = self._experiment(experiment.name, uri)
@@ -73,7 +79,9 @@ class SweepRuns:
             self.client.restore_experiment(found.experiment_id)
         if found:
             return str(found.experiment_id)
-        is_own = uri.startswith("sqlite:///") and Path(uri.removeprefix("sqlite:///")).parent == Path(self.sweep.storage.path)
+        is_own = uri.startswith("sqlite:///") and Path(uri.removeprefix("sqlite:///")).parent == Path(
+            self.sweep.storage.path
+        )
         location = Path(self.sweep.storage.path, "mlflow-artifacts", name).as_uri() if is_own else None
         return str(self.client.create_experiment(name, artifact_location=location))
 
@@ -178,7 +186,7 @@ class SweepRuns:
                 name="model",
                 signature=mlflow.models.infer_signature(model.images_NCHW, model.logits_NK),
                 input_example=model.images_NCHW,
-                code_paths=[model.code],
+                serialization_format=model.form,
                 pip_requirements=list(model.requirements),
                 registered_model_name=register,
             )

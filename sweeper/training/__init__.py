@@ -1,5 +1,5 @@
 """Training one trial: `fit` and its parts. Knows nothing of Ray, Optuna or MLflow."""
 
-from sweeper.training.fit import Answer, Report, fit
+from sweeper.training.fit import Report, fit
 
-__all__ = ["Answer", "Report", "fit"]
+__all__ = ["Report", "fit"]

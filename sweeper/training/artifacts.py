@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from torch import Tensor
 
 from sweeper.data import Dataset

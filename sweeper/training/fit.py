@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from torch import Tensor
 
@@ -15,16 +14,7 @@ from sweeper.store import Result, Row, Sweep, TrialFolder
 from sweeper.training import artifacts, checkpoint
 from sweeper.training.loop import Trainer, peak_memory_mib
 from sweeper.training.metrics import Evaluation
-from sweeper.trial import Trial, TrialState
-
-
-class Answer(StrEnum):
-    """What the driver says to an epoch's report."""
-
-    GO_ON = "go on"
-    PRUNE = "prune"
-    HALT = "halt"  # the sweep is being stopped: save and come back later
-
+from sweeper.trial import Answer, Trial, TrialState
 
 Report = Callable[[tuple[Row, ...], int], Answer]
 """Takes the rows since the last report (the first time all of them) and the epoch of the checkpoint (0: none)."""
@@ -138,7 +128,12 @@ def _resume(trainer: Trainer, folder: TrialFolder) -> Progress:
 
 
 def _finish(
-    state: TrialState, trainer: Trainer, progress: Progress, folder: TrialFolder, experiment: Experiment, dataset: Dataset
+    state: TrialState,
+    trainer: Trainer,
+    progress: Progress,
+    folder: TrialFolder,
+    experiment: Experiment,
+    dataset: Dataset,
 ) -> Result:
     """Evaluate the best epoch's weights, on the test images only when the trial is complete, and write how it ended."""
     summary = {name: value for name, value in progress.best_row.items() if name.startswith(("train/", "val/", "lr"))}

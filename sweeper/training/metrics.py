@@ -31,8 +31,8 @@ def evaluate_logits(logits_NK: Tensor, labels_N: Tensor, loss: Tensor) -> Evalua
         [loss.float(), is_right_N.float().mean(), top5_N.float().mean(), calibration_error(confidences_N, is_right_N)]
     ).tolist()
     confusion_KK = confusion(predictions_N, labels_N, logits_NK.shape[1])
-    tensors = (confusion_KK.cpu(), predictions_N.cpu(), confidences_N.cpu())
-    return Evaluation(*scalars, *tensors)
+    mean_loss, top1, top5, ece = scalars
+    return Evaluation(mean_loss, top1, top5, ece, confusion_KK.cpu(), predictions_N.cpu(), confidences_N.cpu())
 
 
 def top_k_hits(logits_NK: Tensor, labels_N: Tensor, k: int) -> Tensor:

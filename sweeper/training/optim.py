@@ -11,7 +11,12 @@ from sweeper.experiment import Train
 def make_optimizer(parameters: Iterable[nn.Parameter], train: Train) -> torch.optim.Optimizer:
     """SGD with momentum, and Nesterov's when asked for (Sutskever et al. 2013), in one fused kernel a step."""
     return torch.optim.SGD(
-        parameters, lr=train.lr, momentum=train.momentum, weight_decay=train.weight_decay, nesterov=train.nesterov, fused=True
+        parameters,
+        lr=train.lr,
+        momentum=train.momentum,
+        weight_decay=train.weight_decay,
+        nesterov=train.nesterov,
+        fused=True,
     )
 
 

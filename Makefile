@@ -1,0 +1,32 @@
+# make quickstart   install and run a first sweep        make test   install what tests need and run them
+# make lint         ruff, mypy --strict, import layers   make lock   pin requirements.lock anew
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: quickstart install test lint lock
+
+install: $(VENV)/.installed
+
+# Hashed pins first, then sweeper itself without looking for anything more.
+$(VENV)/.installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+quickstart: install
+	$(BIN)/sweeper run experiments/quickstart.yaml
+
+test: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock:
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --quiet --output-file requirements.lock
