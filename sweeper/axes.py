@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from models import MODELS
 from sweeper import checks
-from sweeper.experiment import Data, Train
+from sweeper.experiment import METHODS, Data, Train
 from sweeper.explaining import explain
 from sweeper.source import Path, Source, shown, unknown
 from sweeper.space import Axis, Choice, Int, Space, Uniform, axis_domain, linked_axis, setting_steps, with_setting
@@ -134,7 +134,13 @@ def _check_method(source: Source, axes: list[Axis]) -> None:
         source.add(
             ("search", "method"), "cmaes moves in two or more ranges (uniform, log_uniform, int); use tpe for lists"
         )
-    if method != "grid" and not axes:
+    if (
+        method in METHODS
+        and method != "grid"
+        and not axes
+        and not source.at(("search", "space"))
+        and not source.at(("search", "linked"))
+    ):
         source.add(("search", "space"), f"is empty; {method} needs at least one axis")
 
 

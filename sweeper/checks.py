@@ -3,11 +3,12 @@
 Every check works on the file's plain values and skips what is missing or of a wrong type, which was reported before.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from models import LOSSES, MODELS
-from sweeper.experiment import DATASET_NAMES, METHODS, PRUNERS, REQUIRED_BY_PRUNER
+from sweeper.experiment import DATASET_NAMES, INF, METHODS, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
 from sweeper.source import Path, Source, shown, unknown
 
 
@@ -19,6 +20,8 @@ def check(source: Source) -> None:
     if isinstance(loss, str):
         check_loss(source, ("train", "loss"), loss)
     check_pruner(source, ("pruning",), source.at(("pruning",)))
+    if source.at(("train", "nesterov")) is True and source.at(("train", "momentum")) == 0:
+        source.add(("train", "nesterov"), "given true, but Nesterov's step needs a momentum above 0")
     check_method(source)
     check_objective(source)
     check_resources(source)
@@ -54,6 +57,9 @@ def check_model(source: Source, path: Path, model: Any) -> None:
     if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
         return
     name = model["name"]
+    for argument, value in model.items():
+        if not _is_finite(value):
+            source.add((*path, argument), f"given {shown(value)}, allowed finite numbers")
     if ":" in name:
         return
     if name not in MODELS:
@@ -77,6 +83,13 @@ _TYPE_NAMES: dict[type, str] = {
 }  # fmt: skip
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether each number in a value can be written as JSON, and so be part of a trial's key."""
+    if isinstance(value, Mapping | list):
+        return all(map(_is_finite, value.values() if isinstance(value, Mapping) else value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def _is_a(value: Any, kind: type) -> bool:
     return type(value) is kind or (kind is float and type(value) is int)
 
@@ -89,6 +102,8 @@ def check_loss(source: Source, path: Path, loss: str) -> None:
 def check_pruner(source: Source, path: Path, pruner: Any) -> None:
     """A pruner's name and arguments, and those of a pruner inside it."""
     if not isinstance(pruner, Mapping) or not isinstance(pruner.get("name"), str):
+        if path != ("pruning",) and pruner is not None:  # pydantic sees the outer one alone
+            source.add(path, f"given {shown(pruner)}, allowed a pruner: {{name: ..., and its arguments}}")
         return
     name = pruner["name"]
     if name not in PRUNERS:
@@ -100,6 +115,8 @@ def check_pruner(source: Source, path: Path, pruner: Any) -> None:
     for argument in REQUIRED_BY_PRUNER.get(name, ()):
         if argument not in pruner:
             source.add(path, f"`{argument}` is missing; {name} needs it")
+    if name == "threshold":
+        _check_threshold(source, path, pruner.get("lower"), pruner.get("upper"))
 
 
 def _check_pruner_argument(source: Source, path: Path, pruner: str, value: Any) -> None:
@@ -111,6 +128,21 @@ def _check_pruner_argument(source: Source, path: Path, pruner: str, value: Any) 
         source.add(path, f"given {shown(value)}, allowed {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}")
     elif argument == "wrapped_pruner":
         check_pruner(source, path, value)
+    elif isinstance(value, str):
+        if value != "auto":
+            source.add(path, f"given {shown(value)}, allowed a whole number or auto")
+    else:
+        low, high = PRUNER_LIMITS.get(argument, (-INF, INF))
+        if not (low <= value <= high and math.isfinite(value)):
+            limits = f"{low:g} or more" if high == INF else f"{low:g} to {high:g}"
+            source.add(path, f"given {shown(value)}, allowed {'a finite number' if low == -INF else limits}")
+
+
+def _check_threshold(source: Source, path: Path, lower: Any, upper: Any) -> None:
+    if lower is None and upper is None:
+        source.add(path, "`lower` or `upper` is missing; threshold needs at least one of them")
+    elif all(type(bound) in (int, float) for bound in (lower, upper)) and lower > upper:
+        source.add(path, f"`lower` ({lower:g}) is above `upper` ({upper:g}); every trial would be pruned")
 
 
 def check_method(source: Source) -> None:

@@ -12,9 +12,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,99}$")]
+INF = float("inf")
 DATASET_NAMES = ("tiny-imagenet", "tiny-image10", "digits", "folder")
 PRUNERS: dict[str, dict[str, tuple[type, ...]]] = {  # Optuna's, by their own arguments; a test holds them to Optuna
     "median": {"n_startup_trials": (int,), "n_warmup_steps": (int,), "interval_steps": (int,), "n_min_trials": (int,)},
@@ -35,6 +36,12 @@ PRUNERS: dict[str, dict[str, tuple[type, ...]]] = {  # Optuna's, by their own ar
     "patient": {"wrapped_pruner": (dict, type(None)), "patience": (int,), "min_delta": (float, int)},
     "wilcoxon": {"p_threshold": (float, int), "n_startup_steps": (int,)},
     "nop": {},
+}  # fmt: skip
+PRUNER_LIMITS: dict[str, tuple[float, float]] = {  # inclusive
+    "n_startup_trials": (0, INF), "n_warmup_steps": (0, INF), "interval_steps": (1, INF), "n_min_trials": (1, INF),
+    "percentile": (0, 100), "min_resource": (1, INF), "max_resource": (1, INF), "reduction_factor": (2, INF),
+    "bootstrap_count": (0, INF), "min_early_stopping_rate": (0, INF), "patience": (0, INF), "min_delta": (0, INF),
+    "p_threshold": (0, 1), "n_startup_steps": (0, INF),
 }  # fmt: skip
 REQUIRED_BY_PRUNER = {"percentile": ("percentile",), "patient": ("wrapped_pruner", "patience")}
 Method = Literal["grid", "random", "tpe", "qmc", "cmaes", "gp"]

@@ -17,6 +17,11 @@ def adapter() -> TypeAdapter[Experiment]:
     return TypeAdapter(Experiment)
 
 
+@cache
+def experiment_schema() -> dict[str, Any]:
+    return adapter().json_schema()
+
+
 def explain(errors: Iterable[ErrorDetails], values: Mapping[str, Any], path: Path = ()) -> list[tuple[Path, str]]:
     """Pydantic's errors on the part of a file at `path`, one message a place.
 
@@ -45,7 +50,7 @@ def _path(error: ErrorDetails, values: Any) -> Path:
 def _message(path: Path, errors: list[ErrorDetails]) -> str:
     first = errors[0]
     if first["type"] == "missing":
-        return "is missing; every experiment file must give it"
+        return f"is missing; {f'`{path[-2]}` needs it' if len(path) > 1 else 'every experiment file must give it'}"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return unknown(str(path[-1]), _known_keys(path[:-1]), "key")
     allowed = list(dict.fromkeys(_allowed(error) for error in errors))
@@ -55,7 +60,7 @@ def _message(path: Path, errors: list[ErrorDetails]) -> str:
 
 def _known_keys(path: Path) -> list[str]:
     """The keys that the schema knows at `path`."""
-    part: Any = adapter().json_schema()
+    part: Any = experiment_schema()
     root = part
     for step in (None, *path):
         if step is not None:

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from sweeper.axes import check_search
 from sweeper.checks import check
-from sweeper.experiment import Experiment
-from sweeper.explaining import adapter, explain
-from sweeper.source import ExperimentError, Source, read_source, set_value
+from sweeper.experiment import Experiment, Train, to_plain
+from sweeper.explaining import adapter, experiment_schema, explain
+from sweeper.source import ExperimentError, Source, read_source, set_value, write_source
 
 
 def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Experiment:
@@ -22,7 +22,7 @@ def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Exper
     if source.mistakes and not source.values:
         raise ExperimentError(source.mistakes)
     for setting in settings:
-        set_value(source, setting)
+        set_value(source, setting, Train.__dataclass_fields__)
     experiment = _validated(source)
     check(source)
     check_search(source)
@@ -31,9 +31,14 @@ def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Exper
     return experiment
 
 
+def write_experiment(experiment: Experiment) -> str:
+    """The resolved experiment as a file that reads back as the same."""
+    return write_source(to_plain(experiment))
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of an experiment file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **adapter().json_schema()}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **experiment_schema()}
 
 
 def _validated(source: Source) -> Experiment | None:

@@ -6,7 +6,7 @@ YAML 1.2's core schema, so that `1e-3` is a number and `no` is a word; every dup
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import yaml
 
 Path = tuple[str | int, ...]
 MAX_NODES = 100_000  # a file of aliases to aliases would otherwise grow without bound
+MAX_DEPTH = 50
 
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
@@ -37,6 +38,15 @@ for _name, _pattern, _first in _RESOLVERS:
     _Loader.add_implicit_resolver(
         _TAG + _name, re.compile(rf"^(?:{_pattern})$"), [c if c != "\0" else "" for c in _first]
     )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what either version of YAML would take for something else than text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: yaml.SafeDumper.yaml_implicit_resolvers.get(first, []) + _Loader.yaml_implicit_resolvers.get(first, [])
+        for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+    }
 
 
 @dataclass(frozen=True)
@@ -112,16 +122,28 @@ def shown(value: Any, length: int = 60) -> str:
 def read_source(text: str, file: str) -> Source:
     """Parse YAML text; what is wrong with it is in the result's `mistakes`."""
     source = Source(file)
+    loader = None
     try:
-        node = _Loader(text).get_single_node()
+        loader = _Loader(text)
+        node = loader.get_single_node()
         values = _Converter(source).convert(node, ()) if node is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{mark.line + 1}" if mark else file
         source.mistakes.append(Mistake(place, "", f"this is not YAML: {error.problem or error.context}"))
         return source
+    except yaml.reader.ReaderError as error:
+        place = f"{file}:{text.count(chr(10), 0, error.position) + 1}"
+        source.mistakes.append(
+            Mistake(place, "", f"this is not YAML: the character {error.character:#06x} is not allowed")
+        )
+        return source
     except yaml.YAMLError as error:
         source.mistakes.append(Mistake(file, "", f"this is not YAML: {error}"))
+        return source
+    except (ValueError, OverflowError):  # PyYAML's own, at an escape such as "\UFFFFFFFF"
+        place = f"{file}:{loader.line + 1}" if loader else file
+        source.mistakes.append(Mistake(place, "", "this is not YAML: an escape that names no character"))
         return source
     except RecursionError:
         source.mistakes.append(Mistake(file, "", "nested too deeply to be an experiment"))
@@ -135,8 +157,13 @@ def read_source(text: str, file: str) -> Source:
     return source
 
 
-def set_value(source: Source, setting: str) -> None:
-    """Apply `--set PATH=VALUE` to a file's values; VALUE is YAML, a bare PATH that is no section means train.<PATH>."""
+def write_source(values: Mapping[str, Any]) -> str:
+    """Plain values as YAML that `read_source` reads back as they are."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def set_value(source: Source, setting: str, bare: Container[str] = ()) -> None:
+    """Apply `--set PATH=VALUE` to a file's values; VALUE is YAML, a PATH that is in `bare` means train.<PATH>."""
     name, equals, text = setting.partition("=")
     place = f"--set {name}"
     if not equals or not name.strip():
@@ -145,21 +172,26 @@ def set_value(source: Source, setting: str) -> None:
         )
         return
     value = read_source(f"value: {text}" if text.strip() else "value: null", place)
-    source.mistakes += value.mistakes
-    path = _setting_path(name.strip(), source.values)
+    if value.mistakes:
+        source.mistakes += value.mistakes
+        return
+    path = _setting_path(name.strip(), bare)
     into: Any = source.values
-    for step in path[:-1]:
+    for depth, step in enumerate(path[:-1], start=1):
         if not isinstance(into.get(step), dict):
             into[step] = {}
+            source.places[path[:depth]] = place
         into = into[step]
     into[path[-1]] = value.values.get("value")
     source.places = {at: line for at, line in source.places.items() if at[: len(path)] != path}
     source.places[path] = place
 
 
-def _setting_path(name: str, values: dict[str, Any]) -> tuple[str, ...]:
+def _setting_path(name: str, bare: Container[str]) -> tuple[str, ...]:
     if name.startswith("search.space."):
         return ("search", "space", name.removeprefix("search.space."))
+    if name in bare:
+        return ("train", name)
     return tuple(name.split("."))
 
 
@@ -174,6 +206,8 @@ class _Converter:
         self.left -= 1
         if self.left < 0:
             raise yaml.YAMLError(f"it holds more than {MAX_NODES:,} values")
+        if len(path) > MAX_DEPTH:
+            raise RecursionError
         self.source.places.setdefault(path, f"{self.source.file}:{node.start_mark.line + 1}")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -189,7 +223,7 @@ class _Converter:
             if key_node.tag == _TAG + "merge":
                 self._merge(result, value_node, path)
                 continue
-            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else "?"
+            key = _encodable(str(key_node.value)) if isinstance(key_node, yaml.ScalarNode) else "?"
             if key in own:
                 self.source.places[(*path, key)] = f"{self.source.file}:{line}"
                 self.source.add((*path, key), f"this key was given already on line {own[key]}; keep one of the two")
@@ -207,7 +241,9 @@ class _Converter:
                 self.source.add(path, "`<<` merges a mapping; this is none")
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
-        text, kind = str(node.value), node.tag.removeprefix(_TAG)
+        text, kind = _encodable(str(node.value)), node.tag.removeprefix(_TAG)
+        if text != node.value:
+            self.source.add(path, "holds half a surrogate pair, which is no character")
         if kind not in _SCALARS:
             self.source.add(path, f"the tag {node.tag!r} is not used here; write a plain value")
             return text
@@ -220,6 +256,10 @@ class _Converter:
 
 def _merged_first(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
     yield from sorted(node.value, key=lambda pair: pair[0].tag != _TAG + "merge")
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="replace").decode()
 
 
 def _integer(text: str) -> int:

@@ -1,6 +1,7 @@
 """The space of a search: axes, and the cells of a grid over them."""
 
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,12 +76,19 @@ class Space:
         return tuple(dict.fromkeys(names))
 
     def cells(self) -> Iterator[Cell]:
-        """Every cell of the grid, the last axis fastest, then those that `include` adds; all axes must be choices."""
-        for values in itertools.product(*(_choices(axis) for axis in self.axes)):
+        """Every cell, the last axis fastest, then those that `include` adds. Raises ValueError at an axis of floats."""
+        for values in itertools.product(*(_values(axis) for axis in self.axes)):
             cell = {name: value for part in values for name, value in part.items()}
             if not self.excludes(cell):
                 yield cell
         yield from (dict(cell) for cell in self.include if not self.spans(cell) or self.excludes(cell))
+
+    def size(self, limit: int) -> int:
+        """How many cells there are, counted up to `limit`."""
+        domains = [axis.domain for axis in self.axes]
+        if any(isinstance(d, Uniform) or (isinstance(d, Int) and d.high - d.low >= limit) for d in domains):
+            return limit
+        return sum(1 for _ in itertools.islice(self.cells(), limit))
 
     def contains(self, cell: Mapping[str, Any]) -> bool:
         """Whether a cell is one of this space: inside every axis and not excluded, or included."""
@@ -96,18 +104,24 @@ class Space:
         return any(all(name in cell and cell[name] == value for name, value in part.items()) for part in self.exclude)
 
 
-def _choices(axis: Axis) -> list[Cell]:
-    if not isinstance(axis.domain, Choice):
-        raise ValueError(f"a grid needs a list of values for {axis.label}")
-    return [axis.assign(value) for value in axis.domain.values]
+def _values(axis: Axis) -> list[Cell]:
+    match axis.domain:
+        case Choice(values):
+            return [axis.assign(value) for value in values]
+        case Int(low, high):
+            return [axis.assign(value) for value in range(low, high + 1)]
+        case Uniform():
+            raise ValueError(f"a grid needs a list of values for {axis.label}")
 
 
 def _fits(axis: Axis, values: tuple[Any, ...]) -> bool:
     match axis.domain:
         case Choice(allowed):
             return (values if len(values) > 1 else values[0]) in allowed
-        case Uniform(low, high) | Int(low, high):
-            return isinstance(values[0], int | float) and low <= values[0] <= high
+        case Uniform(low, high):
+            return type(values[0]) in (int, float) and low <= values[0] <= high
+        case Int(low, high):
+            return type(values[0]) is int and low <= values[0] <= high
 
 
 def axis_domain(given: Any) -> Domain:
@@ -128,7 +142,7 @@ def _choice(values: Sequence[Any]) -> Choice:
         raise ValueError("an empty list leaves nothing to try; give it at least one value")
     seen = set()
     for value in values:
-        text = repr(value)
+        text = repr(int(value) if isinstance(value, float) and value.is_integer() else value)
         if text in seen:
             raise ValueError(f"{value!r} is listed twice")
         seen.add(text)
@@ -144,7 +158,7 @@ def _range(kind: str, bounds: Any) -> Domain:
         if type(low) is not int or type(high) is not int:
             raise ValueError(f"given int: {bounds!r}, allowed two whole numbers")
         return Int(low, high)
-    if not abs(low) + abs(high) < float("inf"):
+    if max(abs(low), abs(high)) > sys.float_info.max:
         raise ValueError(f"given {kind}: {bounds!r}, allowed two finite numbers")
     if kind == "log_uniform" and low <= 0:
         raise ValueError(f"given log_uniform: {bounds!r}, allowed two numbers above 0")
@@ -156,14 +170,14 @@ def linked_axis(group: Mapping[str, Any]) -> Axis:
     if len(group) < 2:
         raise ValueError("linked axes are two or more, for instance {batch_size: [64, 128], lr: [0.01, 0.02]}")
     for name, values in group.items():
-        if not isinstance(axis_domain(values), Choice):
-            raise ValueError(f"{name} must be a list of values to be linked")
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{name} must be a list of values to be linked, given {values!r}")
     lengths = {name: len(values) for name, values in group.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(
             f"linked lists must be of one length, given {', '.join(f'{n}: {k}' for n, k in lengths.items())}"
         )
-    return Axis(tuple(group), Choice(tuple(zip(*group.values(), strict=True))))
+    return Axis(tuple(group), _choice(list(zip(*group.values(), strict=True))))
 
 
 def setting_steps(name: str) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from sweeper.trial import Trial, TrialState
 
+TEMPORARY = ".tmp"
 Row = dict[str, float]
 T = TypeVar("T")
 
@@ -128,20 +129,30 @@ class Folder:
         """The content of a JSON file. Raises StoreError that names the file when it is torn or damaged."""
         try:
             return json.loads(self.read(name))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise StoreError(
                 f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work."
             ) from error
 
+    def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
+        """What `parse` makes of a JSON file. Raises StoreError that names the file when that is not what was written."""
+        value = self.read_json(name)
+        try:
+            return parse(value)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise StoreError(f"{self.at(name)} is not what sweeper wrote ({told}). Restore or remove it.") from error
+
     def write_json(self, name: str, value: Any) -> None:
         """Write JSON; non-finite floats become the strings "nan", "inf" and "-inf"."""
-        self.write(name, (json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+        text = json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        self.write(name, text.encode(errors="backslashreplace"))  # a lone surrogate, as in odd paths, as its escape
 
 
 def _write_local(path: str, content: bytes) -> None:
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
-    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
+    temporary = f"{path}.{secrets.token_hex(4)}{TEMPORARY}"
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -187,21 +198,28 @@ class TrialFolder(Folder):
         self.write_json("history.json", history)
 
     def write_result(self, result: Result) -> None:
-        """End the trial. `history.json` and, unless the trial can go on from it, the checkpoint become needless."""
+        """End the trial. `history.json` and, unless the trial can go on from it, the checkpoint become needless.
+
+        So do temporary files of a worker that was killed as it wrote one.
+        """
         self.write_json("result.json", asdict(result))
         self.remove("history.json")
         if result.state in (TrialState.COMPLETE, TrialState.DIVERGED):
             self.remove("checkpoint.pt")
+        for folder in (self, self.artifacts) if self.is_local else ():
+            for name in folder.names():
+                if name.endswith(TEMPORARY):
+                    folder.remove(name)
 
     def reopen(self) -> None:
         """Let an ended trial go on from its checkpoint."""
         self.remove("result.json")
 
     def read_trial(self) -> Trial:
-        return self._parsed("trial.json", lambda fields: Trial(**fields))
+        return self.parsed("trial.json", lambda fields: Trial(**{**fields, "number": int(fields["number"])}))
 
     def read_result(self) -> Result:
-        return self._parsed("result.json", _result)
+        return self.parsed("result.json", _result)
 
     def record(self) -> Record | None:
         """What the folder knows of this trial; None before its `trial.json` was written."""
@@ -213,14 +231,8 @@ class TrialFolder(Folder):
             result = self.read_result()
             return Record(trial, result.state, result.history, result)
         if "history.json" in names:
-            return Record(trial, TrialState.RUNNING, self._parsed("history.json", _rows))
+            return Record(trial, TrialState.RUNNING, self.parsed("history.json", _rows))
         return Record(trial, TrialState.WAITING)
-
-    def _parsed(self, name: str, parse: Callable[[Any], T]) -> T:
-        try:
-            return parse(self.read_json(name))
-        except (TypeError, KeyError, AttributeError) as error:
-            raise StoreError(f"{self.at(name)} is not what sweeper wrote ({error}). Restore or remove it.") from error
 
 
 def _result(fields: dict[str, Any]) -> Result:
@@ -242,13 +254,15 @@ class Sweep:
 
     def machine(self) -> Machine | None:
         """What was decided when the sweep began; None before that."""
-        return Machine(**self.folder.read_json("machine.json")) if self.folder.exists("machine.json") else None
+        if not self.folder.exists("machine.json"):
+            return None
+        return self.folder.parsed("machine.json", lambda fields: Machine(**fields))
 
     def identity(self) -> str:
         """A name for this folder that no other sweep has, wherever it is moved; made when first asked for."""
         if not self.folder.exists("sweep.json"):
             self.folder.write_json("sweep.json", {"id": secrets.token_hex(8)})
-        return str(self.folder.read_json("sweep.json")["id"])
+        return self.folder.parsed("sweep.json", lambda fields: str(fields["id"]))
 
     def write_machine(self, machine: Machine) -> None:
         self.folder.write_json("machine.json", asdict(machine))
@@ -299,8 +313,7 @@ class Sweep:
     def _owner(self) -> str:
         if not self.folder.exists("owner.json"):
             return "just starting"
-        owner = self.folder.read_json("owner.json")
-        return f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+        return self.folder.parsed("owner.json", "process {0[pid]} on {0[host]}, since {0[since]}".format)
 
 
 def sweeps(storage: str) -> list[Sweep]:

@@ -112,11 +112,10 @@ def _canonical(value: Any) -> Any:
 
 def short_name(cell: Mapping[str, Any], seed: int) -> str:
     """A readable name of at most 100 characters, such as "lr=0.001 momentum=0.9 seed=0"; not an identity."""
-    parts = [f"{path.removeprefix('train.')}={_plain(value)}" for path, value in cell.items()]
+    parts = [re.sub(r"\s+", "_", f"{path.removeprefix('train.')}={_plain(value)}") for path, value in cell.items()]
     name = " ".join([*parts, f"seed={seed}"])
     return name if len(name) <= SHORT_NAME_LENGTH else name[: SHORT_NAME_LENGTH - 1] + "…"
 
 
 def _plain(value: Any) -> str:
-    text = value if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else canonical_json(value)
-    return re.sub(r"\s+", "_", text)
+    return value if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else canonical_json(value)

@@ -1,6 +1,7 @@
 """What a driver does with every event of a sweep, whichever executor runs the trials."""
 
 import time
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -29,6 +30,8 @@ class Driver:
         self.ended: list[tuple[Trial, Result]] = []
         self.halted_at: float | None = None
         self.saved_epochs: dict[str, int] = {}
+        self.tries: Counter[str] = Counter()
+        self.again: deque[Trial] = deque()
         self.best: tuple[float, str] | None = None
 
     def halt(self) -> None:
@@ -37,15 +40,15 @@ class Driver:
 
     @property
     def is_done(self) -> bool:
-        """Whether no trial will be started any more."""
-        return self.halted_at is not None or self.search.is_exhausted
+        """Whether no trial will be started any more; a running one may yet have to be tried again."""
+        return self.halted_at is not None or not (self.running or self.again or not self.search.is_exhausted)
 
     def next_trial(self) -> Trial | None:
         """The next trial to start now, noted in the folder; None when there is none for now (or, see `is_done`, ever)."""
         limit = self.experiment.resources.max_concurrent
         if self.halted_at is not None or (limit is not None and len(self.running) >= limit):
             return None
-        trial = self.search.ask()
+        trial = self.again.popleft() if self.again else self.search.ask()
         if trial is None:
             return None
         folder = self.sweep.trial(trial.key)
@@ -69,10 +72,6 @@ class Driver:
             return Answer.HALT
         return Answer.PRUNE if self.search.should_prune(trial) else Answer.GO_ON
 
-    def retry(self, trial: Trial, error: str) -> None:
-        for listener in self.listeners:
-            listener.retried(trial, error)
-
     def end(self, trial: Trial, result: Result | None) -> None:
         """Take in that a trial's work is over: with its result, or without one when it was halted."""
         self.running.discard(trial.key)
@@ -86,7 +85,17 @@ class Driver:
             listener.ended(trial, result)
 
     def fail(self, trial: Trial, error: str) -> None:
-        """Note that a trial has failed for good; its checkpoint stays, for `resume --retry-failed`."""
+        """Take in that a trial broke, with its traceback: it is tried again from its checkpoint, or has failed for good.
+
+        A trial that failed for good keeps its checkpoint, for `resume --retry-failed`.
+        """
+        self.tries[trial.key] += 1
+        if self.tries[trial.key] <= self.experiment.resources.max_retries:
+            self.running.discard(trial.key)
+            self.again.append(trial)
+            for listener in self.listeners:
+                listener.retried(trial, error.strip().splitlines()[-1])
+            return
         history = self.histories.get(trial.key, ())
         saved = self.saved_epochs.get(trial.key, 0)
         result = Result(TrialState.FAILED, history=history, error=error, saved_epoch=saved, ended=time.time())

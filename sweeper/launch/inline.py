@@ -18,13 +18,9 @@ def _run(driver: Driver, trial: Trial) -> None:
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         return driver.report(trial, rows, saved_epoch)
 
-    retries = driver.experiment.resources.max_retries
-    for left in range(retries, -1, -1):
-        try:
-            driver.end(trial, fit(trial, driver.sweep, driver.experiment, report))
-            return
-        except Exception as error:  # whatever a user's model raises is that trial's failure, not the sweep's
-            if left:
-                driver.retry(trial, f"{type(error).__name__}: {error}")
-            else:
-                driver.fail(trial, traceback.format_exc())
+    try:
+        result = fit(trial, driver.sweep, driver.experiment, report)
+    except Exception:  # whatever a user's model raises is that trial's failure, not the sweep's
+        driver.fail(trial, traceback.format_exc())
+    else:
+        driver.end(trial, result)

@@ -8,9 +8,11 @@ import logging
 import os
 import tempfile
 import time
+import traceback
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig
 from ray.tune.experiment import Trial as TuneTrial
@@ -46,6 +48,7 @@ def connect(address: str | None) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver tells of failures itself
 
 
 def disconnect() -> None:
@@ -75,6 +78,7 @@ def run_on_ray(driver: Driver) -> None:
     resources = driver.experiment.resources
     gpus = gpus_per_trial(resources, _cluster().get("GPU", 0))
     answers = ray.remote(num_cpus=0)(Answers).remote()
+    errors: dict[str, str | None] = {}
     trainable = tune.with_parameters(
         _train, sweep=(driver.sweep.storage.url, driver.sweep.name), experiment=driver.experiment, answers=answers
     )
@@ -82,13 +86,13 @@ def run_on_ray(driver: Driver) -> None:
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": gpus}),
             tune_config=TuneConfig(
-                search_alg=_Asking(driver), scheduler=_Reporting(driver, answers), num_samples=-1, reuse_actors=True
+                search_alg=_Asking(driver), scheduler=_Reporting(driver, answers, errors), num_samples=-1, reuse_actors=True
             ),
             run_config=RunConfig(
                 name="tune",
                 storage_path=scratch,
-                callbacks=[_Ending(driver, answers)],
-                failure_config=FailureConfig(max_failures=resources.max_retries),
+                callbacks=[_Ending(driver, answers, errors)],
+                failure_config=FailureConfig(max_failures=0),
                 stop=_Halting(driver),
                 verbose=0,
             ),
@@ -125,7 +129,12 @@ def _train(config: dict[str, Any], sweep: tuple[str, str], experiment: Experimen
         tune.report({"rows": rows, "saved_epoch": saved_epoch})
         return Answer(ray.get(answers.get.remote(trial.key, int(rows[-1]["epoch"]))))
 
-    fit(trial, Sweep(*sweep), experiment, report)
+    try:
+        fit(trial, Sweep(*sweep), experiment, report)
+    except Exception:  # whatever a user's model raises is that trial's failure; the worker goes on with the next
+        tune.report({"error": traceback.format_exc()})
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            raise  # an error on the GPU may have spoiled this process: let Ray start another
 
 
 class _Unsaved:
@@ -161,11 +170,12 @@ class _Asking(_Unsaved, Searcher):
 class _Reporting(_Unsaved, FIFOScheduler):
     """Tune's scheduler: takes epochs to the driver, whose answer the trial then fetches itself; never stops a trial."""
 
-    def __init__(self, driver: Driver, answers: Any) -> None:
+    def __init__(self, driver: Driver, answers: Any, errors: dict[str, str | None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.driver, self.answers = driver, answers
+        self.driver, self.answers, self.errors = driver, answers, errors
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+        self.errors[trial.config["key"]] = result.get("error")
         rows = tuple(result.get("rows", ()))
         if rows:
             answer = self.driver.report(_trial(self.driver, trial), rows, result["saved_epoch"])
@@ -177,9 +187,9 @@ class _Reporting(_Unsaved, FIFOScheduler):
 class _Ending(_Unsaved, TrialProgressCallback):
     """Tune's callback: how trials end, and passing on a halt. In the place of the one that prints results."""
 
-    def __init__(self, driver: Driver, answers: Any) -> None:
+    def __init__(self, driver: Driver, answers: Any, errors: dict[str, str | None]) -> None:
         super().__init__()
-        self.driver, self.answers = driver, answers
+        self.driver, self.answers, self.errors = driver, answers, errors
         self.has_told_halt = False
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
@@ -193,15 +203,17 @@ class _Ending(_Unsaved, TrialProgressCallback):
         """Nothing: `_Reporting` took it in."""
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        folder = self.driver.sweep.trial(trial.config["key"])
-        result = folder.read_result() if folder.exists("result.json") else None
-        self.driver.end(_trial(self.driver, trial), result)
-
-    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        self.driver.retry(_trial(self.driver, trial), str(trial.get_pickled_error()).strip().splitlines()[-1])
+        key = trial.config["key"]
+        error = self.errors.pop(key, None)
+        if error:
+            self.driver.fail(_trial(self.driver, trial), error)
+            return
+        folder = self.driver.sweep.trial(key)
+        self.driver.end(_trial(self.driver, trial), folder.read_result() if folder.exists("result.json") else None)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        self.driver.fail(_trial(self.driver, trial), str(trial.get_pickled_error()))
+        error = self.errors.pop(trial.config["key"], None)
+        self.driver.fail(_trial(self.driver, trial), error or _death(trial))
 
 
 class _Halting(_Unsaved, Stopper):
@@ -216,6 +228,12 @@ class _Halting(_Unsaved, Stopper):
     def stop_all(self) -> bool:
         halted_at = self.driver.halted_at
         return halted_at is not None and time.monotonic() - halted_at > GRACE_SECONDS
+
+
+def _death(trial: TuneTrial) -> str:
+    """What is known of a worker that ended without a word."""
+    told = str(trial.get_pickled_error() or "killed, or out of memory").strip().splitlines()
+    return f"its worker died: {told[0]}"
 
 
 def _trial(driver: Driver, tune_trial: TuneTrial) -> Trial:

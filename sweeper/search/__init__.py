@@ -5,7 +5,9 @@ decide alike, trial k is drawn and judged from finished trials numbered up to k 
 finished meanwhile; `ask` holds a trial back until those have ended. A grid without a pruner needs no window.
 """
 
+import itertools
 import math
+import random
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +19,6 @@ from sweeper.experiment import Data, Experiment, to_plain
 from sweeper.search.study import (
     FAIL,
     OPTUNA_STATES,
-    RUNNING,
     Horizon,
     distribution,
     make_pruner,
@@ -31,9 +32,10 @@ from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json, config_for, settings_for, trial_key
 
 REPLAYED_METHODS = ("qmc", "cmaes")  # these samplers keep state of their own from ask to ask
-REPLAYED_PRUNERS = ("successive_halving", "hyperband", "patient")  # these mark trials as they judge them
+MARKING_PRUNERS = ("successive_halving", "hyperband", "patient")  # these mark trials as they judge them, or may
 MAX_MISSES = 100  # draws in a row that repeat a cell or are excluded, after which nothing new is expected
 RANDOM_AFTER = 10  # such draws, after which cells are drawn at random: a sampler can be stuck on its favourite
+SMALL = 10_000  # cells of a space in which, instead, those that are left are listed
 
 
 class Search:
@@ -57,7 +59,13 @@ class Search:
         self.storage = Horizon()
         self.study = make_study(experiment, self.storage)
         self.pruner = make_pruner(experiment.pruning, experiment.train.epochs) if experiment.pruning else None
+        self.marks = experiment.pruning is not None and experiment.pruning.name in MARKING_PRUNERS
         self.distributions = {axis.label: distribution(axis) for axis in self.space.axes}
+        wanted = 0 if experiment.search.method == "grid" else experiment.search.trials or 0
+        self.wanted = (
+            self.space.size(wanted + len(experiment.search.include)) if wanted else 0
+        )  # cells to draw or include
+        self.is_small = wanted > 0 and self.space.size(SMALL) < SMALL
         self.known: set[str] = set()  # keys of trials that have a number
         self.cells: dict[str, tuple[Cell, set[int]]] = {}  # their cells, with the seeds tried
         self.unfinished: set[int] = set()
@@ -84,14 +92,15 @@ class Search:
         return self._draw()
 
     def report(self, trial: Trial, history: Iterable[Row]) -> None:
-        """Take in a running trial's rows up to now; what an earlier run of it reported beyond them is forgotten."""
+        """Take in a running trial's rows up to now; what an earlier try of it reported or was told is forgotten."""
         values = self._objective_values(history)
-        own = self.storage.get_trial(trial.number)
-        for step in set(own.intermediate_values) - set(values):
-            del own.intermediate_values[step]
-        for step, value in values.items():
-            if own.intermediate_values.get(step) != value:
-                self.storage.set_trial_intermediate_value(trial.number, step, value)
+        known = self.storage.get_trial(trial.number).intermediate_values
+        if self.marks and list(known) != list(values)[:-1]:
+            self.storage.forget_marks(trial.number)
+            for epochs in range(1, len(values)):
+                self.storage.set_values(trial.number, dict(itertools.islice(values.items(), epochs)))
+                self.should_prune(trial)
+        self.storage.set_values(trial.number, values)
 
     def should_prune(self, trial: Trial) -> bool:
         """Whether the pruner would stop a trial after the last epoch it reported."""
@@ -101,11 +110,14 @@ class Search:
         return bool(self.pruner.prune(self.study, self.storage.get_trial(trial.number)))
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """Take in how a trial ended."""
-        self.report(trial, result.history)
-        value = result.summary.get(self.experiment.objective.metric)
-        values = [value] if result.state is TrialState.COMPLETE and value is not None else None
-        self.storage.set_trial_state_values(trial.number, OPTUNA_STATES[result.state], values)
+        """Take in how a trial ended. One without a finite objective is no good to a sampler, as if it had diverged."""
+        if self._objective_values(result.history) != self.storage.get_trial(trial.number).intermediate_values:
+            self.report(trial, result.history)
+        state, value = result.state, result.summary.get(self.experiment.objective.metric, math.nan)
+        if state is TrialState.COMPLETE and not math.isfinite(value):
+            state = TrialState.DIVERGED
+        values = [value] if state is TrialState.COMPLETE else None
+        self.storage.set_trial_state_values(trial.number, OPTUNA_STATES[state], values)
         self.unfinished.discard(trial.number)
 
     @property
@@ -117,24 +129,22 @@ class Search:
     def total(self) -> int:
         """How many trials the whole search has."""
         search = self.experiment.search
-        cells = sum(1 for _ in self.space.cells()) if search.method == "grid" else self._wanted_cells
-        return cells * len(search.seeds)
-
-    @property
-    def _wanted_cells(self) -> int:
-        return (self.experiment.search.trials or 0) + len(self.experiment.search.include)
+        if search.method != "grid":
+            return self.wanted * len(search.seeds)
+        if not search.include:
+            return sum(1 for _ in self.space.cells()) * len(search.seeds)
+        return len({trial_key(self._config(cell, seed)) for cell, seed in self._plan()})
 
     @property
     def _may_draw(self) -> bool:
-        is_grid = self.experiment.search.method == "grid"
-        return not is_grid and len(self.cells) < self._wanted_cells and self.misses < MAX_MISSES
+        return len(self.cells) < self.wanted and self.misses < MAX_MISSES
 
     def _may_start(self, number: int) -> bool:
         return self.window is None or all(other > number - self.window for other in self.unfinished if other < number)
 
-    def _look_back_from(self, number: int) -> None:
-        self.storage.limit = math.inf if self.window is None else number - self.window + 1
-        self.storage.own = number
+    def _look_back_from(self, number: int, is_sampling: bool = False) -> None:
+        self.storage.limit = None if self.window is None else max(0, number - self.window + 1)
+        self.storage.own, self.storage.is_sampling = number, is_sampling
 
     def _plan(self) -> Iterator[tuple[Cell, int]]:
         search = self.experiment.search
@@ -152,9 +162,12 @@ class Search:
             planned = self.replicates.popleft() if self.replicates else next(self.planned, None)
             if planned is None:
                 return False
-            config = self._config(*planned)
+            cell, seed = planned
+            if seed in self.cells.get(canonical_json(cell), ({}, set()))[1]:
+                continue
+            config = self._config(cell, seed)
             if trial_key(config) not in self.known:
-                self.ahead.append((planned[0], config))
+                self.ahead.append((cell, config))
         return True
 
     def _config(self, cell: Cell, seed: int) -> dict[str, Any]:
@@ -168,9 +181,7 @@ class Search:
             if self.space.spans(trial.cell)
             else {}
         )
-        distributions = {name: self.distributions[name] for name in params}
-        frozen = optuna.trial.create_trial(state=RUNNING, params=params, distributions=distributions)
-        self.study.add_trial(frozen)
+        self.storage.add(self.study, params, {name: self.distributions[name] for name in params})
         self._note(trial)
 
     def _note(self, trial: Trial) -> None:
@@ -183,24 +194,42 @@ class Search:
         """A new cell from the sampler. Draws that repeat a cell or are excluded use up their numbers."""
         while self._may_draw and self._may_start(self.count):
             number = self.count
+            if self._is_stuck:
+                trial = self._first_trial(number, self._unseen(number))
+                self._add(trial)
+                return trial
             cell = self._sample(number)
             if canonical_json(cell) in self.cells or self.space.excludes(cell):
                 self._miss(number)
                 continue
-            first, *others = self.experiment.search.seeds
-            trial = Trial.of(number, cell, self._config(cell, first))
+            trial = self._first_trial(number, cell)
             self._note(trial)
-            self.replicates.extend((cell, seed) for seed in others)
             return trial
         return None
 
+    @property
+    def _is_stuck(self) -> bool:
+        """Whether the next cell is better taken from a list of those that are left, so that a small space is used up."""
+        return self.misses >= RANDOM_AFTER and self.is_small
+
+    def _unseen(self, number: int) -> Cell:
+        left = [cell for cell in self.space.cells() if canonical_json(cell) not in self.cells]
+        return random.Random(number).choice(left)
+
+    def _first_trial(self, number: int, cell: Cell) -> Trial:
+        """The first replicate of a drawn cell; the others come next."""
+        first, *others = self.experiment.search.seeds
+        self.replicates.extend((cell, seed) for seed in others)
+        return Trial.of(number, cell, self._config(cell, first))
+
     def _miss(self, number: int) -> None:
+        self.storage.set_params(number, {}, {})
         self.storage.set_trial_state_values(number, FAIL)
         self.count, self.misses = number + 1, self.misses + 1
 
     def _sample(self, number: int) -> Cell:
         search = self.experiment.search
-        self._look_back_from(number)
+        self._look_back_from(number, is_sampling=True)
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             method = search.method if self.misses < RANDOM_AFTER else "random"
             self.study.sampler = make_sampler(method, search.seeds[0], number)
@@ -221,7 +250,8 @@ class Search:
             return
         if self._was_drawn(trial):
             self._sample(trial.number)
-            self.storage.get_trial(trial.number).params = {a.label: parameter(a, trial.cell) for a in self.space.axes}
+            params = {axis.label: parameter(axis, trial.cell) for axis in self.space.axes}
+            self.storage.set_params(trial.number, params, self.distributions)
             self._note(trial)
         else:
             self._add(trial)
@@ -233,12 +263,15 @@ class Search:
             self._sample(number)
             self._miss(number)
         else:
-            self.study.add_trial(optuna.trial.create_trial(state=FAIL))
+            self.storage.add(self.study, {}, {})
+            self.storage.set_trial_state_values(number, FAIL)
             self.count = number + 1
 
     def _was_drawn(self, trial: Trial) -> bool:
-        is_first = canonical_json(trial.cell) not in self.cells
-        return self.experiment.search.method in REPLAYED_METHODS and is_first and self.space.spans(trial.cell)
+        is_replayed = self.experiment.search.method in REPLAYED_METHODS
+        if not is_replayed or self._is_stuck or not self.space.spans(trial.cell):
+            return False
+        return canonical_json(trial.cell) not in self.cells and dict(trial.cell) not in self.experiment.search.include
 
     def _belongs(self, trial: Trial) -> bool:
         """Whether the experiment, as its file now is, asks for this trial."""
@@ -247,16 +280,13 @@ class Search:
         return trial_key(self._config(dict(trial.cell), trial.seed)) == trial.key
 
     def _replay(self, record: Record) -> None:
-        pruning = self.experiment.pruning
-        if pruning and pruning.name in REPLAYED_PRUNERS:
-            for epochs in range(1, len(record.history) + 1):
-                self.report(record.trial, record.history[:epochs])
-                self.should_prune(record.trial)
-        if record.result and not goes_on(record, self.experiment, self.retry_failed):
-            self.tell(record.trial, record.result)
-        else:
-            self.report(record.trial, record.history)
+        self.report(record.trial, record.history)
+        if record.result is None or goes_on(record, self.experiment, self.retry_failed):
             self.again.append(record.trial)
+            return
+        if self.marks and record.state is not TrialState.DIVERGED:  # such a trial ends without being judged
+            self.should_prune(record.trial)
+        self.tell(record.trial, record.result)
 
     def _objective_values(self, history: Iterable[Row]) -> dict[int, float]:
         metric = self.experiment.objective.metric

@@ -1,6 +1,6 @@
 """The pieces of an Optuna study: storage with a horizon, distributions, samplers and pruners by name."""
 
-import math
+import copy
 import warnings
 from collections.abc import Container, Mapping
 from typing import Any
@@ -14,7 +14,8 @@ from sweeper.experiment import Experiment, Named, named_of
 from sweeper.space import Axis, Cell, Choice, Int, Uniform
 from sweeper.trial import TrialState, canonical_json
 
-RUNNING, FAIL = optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.FAIL
+FAIL, WAITING = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.WAITING
+MARK = "completed_rung_"  # Optuna's, at the rungs of successive halving
 OPTUNA_STATES = {
     TrialState.COMPLETE: optuna.trial.TrialState.COMPLETE,
     TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
@@ -24,19 +25,50 @@ OPTUNA_STATES = {
 
 
 class Horizon(InMemoryStorage):
-    """A study's storage that shows only the trials numbered below `limit`, and trial `own`."""
+    """The storage of one study that shows only the trials numbered below `limit`, and trial `own`.
 
-    limit: float = math.inf
+    While `is_sampling` it hides cells from outside the space too: samplers take their space from what all trials share.
+    """
+
+    limit: int | None = None
     own = -1
+    is_sampling = False
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[optuna.trial.TrialState] | None = None
     ) -> list[FrozenTrial]:
-        trials = super().get_all_trials(study_id, deepcopy, states)
-        return [trial for trial in trials if trial.number < self.limit or trial.number == self.own]
+        if states == (WAITING,):  # asked for with every draw, and quick in memory alone
+            return super().get_all_trials(study_id, deepcopy, states)
+        trials = super().get_all_trials(study_id, deepcopy=False)
+        shown = trials[: self.limit]
+        if len(shown) <= self.own < len(trials):
+            shown.append(trials[self.own])
+        if self.is_sampling:
+            shown = [trial for trial in shown if trial.params or trial.number == self.own]
+        if states is not None:
+            shown = [trial for trial in shown if trial.state in states]
+        return copy.deepcopy(shown) if deepcopy else shown
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         return BaseStorage.get_best_trial(self, study_id)
+
+    def add(self, study: optuna.Study, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> None:
+        """The next trial, running, with parameters that are known to be in their distributions."""
+        number = self.create_new_trial(self.get_study_id_from_name(study.study_name))
+        self.set_params(number, params, distributions)
+
+    def set_params(self, number: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> None:
+        trial = self.get_trial(number)
+        trial.params, trial.distributions = params, distributions
+
+    def set_values(self, number: int, values: dict[int, float]) -> None:
+        """Replace a trial's intermediate values."""
+        self.get_trial(number).intermediate_values = values
+
+    def forget_marks(self, number: int) -> None:
+        """Remove what pruners wrote onto a trial as they judged it."""
+        trial = self.get_trial(number)
+        trial.system_attrs = {key: value for key, value in trial.system_attrs.items() if not key.startswith(MARK)}
 
 
 def make_study(experiment: Experiment, storage: Horizon) -> optuna.Study:

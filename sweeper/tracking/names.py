@@ -1,10 +1,15 @@
-"""Names that MLflow takes: letters, digits, `_ - . space`, with everything else written as the hex of its UTF-8 bytes."""
+"""Names and texts that MLflow takes, and URIs without their secrets.
+
+A name is letters, digits, `_ - space`, with everything else written as a colon and the hex of its UTF-8 bytes.
+"""
 
 import hashlib
 import re
 
 MAX_LENGTH = 200
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
+_USER = re.compile(r"://(?:[^\s/:@]*:\S*|[^\s/@]*)@")  # rather too much than too little of a password
+_SECRET = re.compile(r"([?&;][\w.-]*(?:pass|pwd|token|secret|key|credential)[\w.-]*=)[^\s&;'\"]+", re.IGNORECASE)
 
 
 def safe_name(name: str) -> str:
@@ -15,7 +20,7 @@ def safe_name(name: str) -> str:
     safe = "".join(char if _SAFE.match(char) else _escaped(char) for char in name) or ":"
     if len(safe) <= MAX_LENGTH:
         return safe
-    return f"{safe[: MAX_LENGTH - 18]}::{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return f"{safe[: MAX_LENGTH - 18]}::{hashlib.sha256(_bytes(name)).hexdigest()[:16]}"
 
 
 def original_name(safe: str) -> str:
@@ -24,13 +29,22 @@ def original_name(safe: str) -> str:
         bytes([int(part[1:], 16)]) if part.startswith(":") else part.encode()
         for part in re.findall(r":[0-9a-f]{2}|[^:]+", safe)
     )
-    return content.decode()
+    return content.decode("utf-8", "surrogatepass")
 
 
 def _escaped(char: str) -> str:
-    return "".join(f":{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    return "".join(f":{byte:02x}" for byte in _bytes(char))
 
 
-def redacted(uri: str) -> str:
-    """A URI without its password, for messages."""
-    return re.sub(r"(://[^/:@]*):[^/@]*@", r"\1:***@", uri)
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # odd file names have lone surrogates
+
+
+def storable(text: str, length: int) -> str:
+    """A text as every database takes it: no lone surrogates, no NUL, at most so long."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:length]
+
+
+def redacted(text: str) -> str:
+    """A URI, or a message with URIs in it, without user names, passwords and tokens."""
+    return _SECRET.sub(r"\1***", _USER.sub("://***@", text))

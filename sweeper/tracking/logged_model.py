@@ -1,0 +1,114 @@
+"""The best trial's network as an MLflow logged model, logged and registered once, without MLflow's global state."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import mlflow.entities
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
+
+NAME = "model"
+UPLOAD_SECONDS = "300"
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A network for MLflow: the trial it is from, example images with its logits, and the packages it needs.
+
+    `form` is "pt2" (torch.export: loads without code or pickle) or "pickle" (for a user's own module, which may not
+    export; loading it imports that module).
+    """
+
+    key: str
+    network: Any
+    images_NCHW: Any
+    logits_NK: Any
+    form: Literal["pt2", "pickle"]
+    requirements: tuple[str, ...]
+
+
+def log_model(client: MlflowClient, run: mlflow.entities.Run, model: LoggedModel, register: str | None) -> None:
+    """Log a network on a run, unless it is there, and register it when asked, unless it is."""
+    logged = _found(client, run, model.key)
+    if logged is None:
+        with _time_to_upload():
+            logged = _logged(client, run, model)
+    if register:
+        _register(client, logged, register)
+
+
+def _found(client: MlflowClient, run: mlflow.entities.Run, key: str) -> mlflow.entities.LoggedModel | None:
+    """The run's model of a trial; what an interrupted publisher left of one is deleted."""
+    wanted = f"name = '{NAME}' AND tags.`sweeper.trial_key` = '{key}'"
+    token, whole = None, None
+    while True:
+        page = client.search_logged_models([run.info.experiment_id], wanted, page_token=token)
+        for found in page:
+            if found.source_run_id != run.info.run_id:
+                continue
+            if found.status == LoggedModelStatus.READY:
+                whole = found
+            else:
+                client.delete_logged_model(found.model_id)
+        token = page.token
+        if not token:
+            return whole
+
+
+def _logged(client: MlflowClient, run: mlflow.entities.Run, model: LoggedModel) -> mlflow.entities.LoggedModel:
+    import mlflow.pytorch
+
+    run_id = run.info.run_id
+    logged = client.create_logged_model(run.info.experiment_id, NAME, run_id, {"sweeper.trial_key": model.key})
+    with tempfile.TemporaryDirectory() as scratch:
+        mlflow.pytorch.save_model(
+            model.network,
+            path=str(Path(scratch, NAME)),
+            mlflow_model=mlflow.models.Model(
+                artifact_path=logged.artifact_location,
+                run_id=run_id,
+                model_uuid=logged.model_id,
+                model_id=logged.model_id,
+            ),
+            signature=mlflow.models.infer_signature(model.images_NCHW, model.logits_NK),
+            input_example=model.images_NCHW,
+            serialization_format=model.form,
+            pip_requirements=list(model.requirements),
+        )
+        client.log_model_artifacts(logged.model_id, str(Path(scratch, NAME)))
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+
+
+def _register(client: MlflowClient, logged: mlflow.entities.LoggedModel, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
+            raise
+    versions = client.search_model_versions(f"run_id = '{logged.source_run_id}'")
+    if not any(version.name == name and version.source == logged.artifact_location for version in versions):
+        client.create_model_version(
+            name, logged.artifact_location, run_id=logged.source_run_id, model_id=logged.model_id
+        )
+
+
+@contextmanager
+def _time_to_upload() -> Iterator[None]:
+    """A server answers an upload when it has put all of it away, which takes longer than other answers."""
+    before = os.environ.get(_TIMEOUT)
+    os.environ[_TIMEOUT] = max(UPLOAD_SECONDS, before or "", key=lambda seconds: int(seconds or 0))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_TIMEOUT]
+        else:
+            os.environ[_TIMEOUT] = before

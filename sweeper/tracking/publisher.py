@@ -1,0 +1,256 @@
+"""The background thread that publishes a sweep as it runs, and what it has yet to publish."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sweeper.experiment import Experiment
+from sweeper.store import Record, Result, Row, Sweep
+from sweeper.tracking.names import redacted
+from sweeper.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    from sweeper.tracking.logged_model import LoggedModel
+    from sweeper.tracking.mlflow_store import SweepRuns
+
+RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+PATIENCE_SECONDS = 20.0
+STALL_SECONDS, MODEL_SECONDS = 60.0, 360.0
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a blind second `create_run` makes a second run; we look before we retry
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+@dataclass(frozen=True)
+class Parent:
+    """What the parent run carries: files by name, tags, and the best trial's network when there is one."""
+
+    files: Mapping[str, bytes]
+    tags: Mapping[str, str]
+    is_over: bool
+    model: "LoggedModel | None" = None
+    register: str | None = None
+
+
+@dataclass(frozen=True)
+class _News:
+    """All that is to be published of one trial; later news take the place of earlier."""
+
+    trial: Trial
+    history: tuple[Row, ...] = ()
+    result: Result | None = None
+    is_running: bool = True
+
+
+class Publisher:
+    """Listens to a sweep and publishes it; see `launch.Listener`. Start it, then call `finish` once.
+
+    The thread owns the connection. A trial's news stay in `news` until the store has them. After any trouble nothing
+    that was known of the store is believed: runs are looked up again, as after a restart.
+    """
+
+    def __init__(
+        self, uri: str, sweep: Sweep, experiment: Experiment, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self.uri, self.sweep, self.experiment, self.patience = uri, sweep, experiment, patience_seconds
+        self.news: dict[str, _News] = {}
+        self.changed = threading.Condition()
+        self.parent: Parent | None = None
+        self.records: Sequence[Record] = ()
+        self.missing: list[str] = ["the parent run"]
+        self.trouble: str | None = None
+        self.is_outage = self.was_troubled = False
+        self.tries = 0
+        self.deadline = self.busy_until = float("inf")
+        self.runs: SweepRuns | None = None
+        self.thread = threading.Thread(target=self._work, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
+        self.thread.start()
+
+    def started(self, trial: Trial, history: tuple[Row, ...]) -> None:
+        self._tell(_News(trial))
+
+    def reported(self, trial: Trial, history: tuple[Row, ...], saved_epoch: int) -> None:
+        """Rows up to the checkpoint are published; those after it would be measured again after a crash."""
+        self._tell(_News(trial, history[:saved_epoch]))
+
+    def retried(self, trial: Trial, error: str) -> None:
+        """Nothing: the run goes on."""
+
+    def ended(self, trial: Trial, result: Result) -> None:
+        self._tell(_ended(trial, result))
+
+    def _tell(self, news: _News) -> None:
+        with self.changed:
+            self._take(news)
+            self.changed.notify()
+
+    def _take(self, news: _News) -> None:
+        """Note news, with the rows that a trial's earlier, unpublished news had."""
+        before = self.news.get(news.trial.key)
+        if before and news.result is None and len(before.history) > len(news.history):
+            news = replace(news, history=before.history)
+        self.news[news.trial.key] = news
+
+    def finish(self, records: Sequence[Record], parent: Parent) -> list[str]:
+        """Publish the folder as it now is, then the parent run. Returns what could not be published (empty: all was).
+
+        Waits for as long as something gets published, and 20 s more; for a store that hangs, a minute.
+        """
+        with self.changed:
+            for record in records:
+                self._take(_of(record))
+            self.records, self.parent = records, parent
+            self.deadline = time.monotonic() + self.patience
+            self.busy_until = time.monotonic() + STALL_SECONDS
+            self.changed.notify()
+        while self.thread.is_alive() and time.monotonic() < self.busy_until:
+            self.thread.join(0.2)
+        with self.changed:
+            missing = [f"trial {key}" for key in self.news] + self.missing
+        if missing and self.trouble is None:
+            self.trouble = f"{redacted(self.uri)}: no answer"
+        return missing
+
+    def _work(self) -> None:
+        """The thread: publish news as they come, after a pause what the store would not take, at the end the parent."""
+        while not self._has_all_or_gives_up():
+            with self.changed:
+                self.changed.wait_for(lambda: self.news or self.parent)
+            if not self._round():
+                self._pause()
+        if not (self.news and self.is_outage):
+            self._publish_parent()
+
+    def _has_all_or_gives_up(self) -> bool:
+        if self.parent is None:
+            return False
+        if self.news:
+            return time.monotonic() > self.deadline or (self.tries > 1 and not self.is_outage)
+        if self.was_troubled:  # a request whose answer was lost may have been done all the same: look once more
+            self.was_troubled, self.runs = False, None
+            with self.changed:
+                self.news = {record.trial.key: _of(record) for record in self.records}
+            return False
+        return True
+
+    def _round(self) -> bool:
+        """Publish what there is to publish. Returns whether the store took it all."""
+        with self.changed:
+            waiting = list(self.news.values())
+        went_well = self._attempt(self._connected)
+        self.is_outage = not went_well
+        for news in waiting if went_well else ():
+            if not self._attempt(partial(self._publish, news)):
+                went_well = False
+                self._put_last(news)
+                if self.is_outage:
+                    break
+        if not went_well:
+            self.runs = None
+        return went_well
+
+    def _attempt(self, action: Callable[[], object]) -> bool:
+        """Whether an action on the store went well. Stores are plugins, which raise anything: it is told at the end."""
+        try:
+            action()
+        except Exception as error:
+            self.trouble, self.is_outage, self.was_troubled = _sentence(error, self.uri), _is_outage(error), True
+            return False
+        return True
+
+    def _connected(self) -> "SweepRuns":
+        if self.runs is None:
+            from sweeper.tracking.mlflow_store import SweepRuns
+
+            self.runs = SweepRuns(self.uri, self.sweep, self.experiment)
+        return self.runs
+
+    def _publish(self, news: _News) -> None:
+        self._connected().publish(news.trial, news.history, news.result, news.is_running)
+        with self.changed:
+            if self.news.get(news.trial.key) is news:
+                del self.news[news.trial.key]
+        self.tries = 0
+        if self.parent:
+            self.deadline = max(self.deadline, time.monotonic() + self.patience)
+            self.busy_until = time.monotonic() + STALL_SECONDS
+
+    def _put_last(self, news: _News) -> None:
+        """What the store does not take must not stand before what it would take."""
+        with self.changed:
+            self.news[news.trial.key] = self.news.pop(news.trial.key)
+
+    def _pause(self) -> None:
+        seconds = 1.0 if self.parent else RETRY_SECONDS[min(self.tries, len(RETRY_SECONDS) - 1)]
+        self.tries += 1
+        with self.changed:
+            is_over = self.parent is not None
+            self.changed.wait_for(lambda: self.parent and not is_over, timeout=seconds)
+
+    def _publish_parent(self) -> None:
+        """Publish the best model and the parent run; the one does not keep back the other."""
+        steps = {"the best model": self._log_model, "the parent run": self._end_parent}
+        self.missing = list(steps)
+        for name, step in steps.items():
+            self.busy_until = time.monotonic() + (MODEL_SECONDS if step == self._log_model else STALL_SECONDS)
+            if self._insist(step):
+                self.missing.remove(name)
+
+    def _insist(self, step: Callable[[], None]) -> bool:
+        """Whether a step went well, tried again for as long as the store is out and patience lasts."""
+        while not self._attempt(step):
+            if not self.is_outage or time.monotonic() > self.deadline:
+                return False
+            self.runs = None
+            self._pause()
+        return True
+
+    def _log_model(self) -> None:
+        assert self.parent is not None
+        if self.parent.model:
+            self._connected().log_model(self.parent.model, self.parent.register)
+        elif self.parent.register:
+            raise ValueError("no complete trial has kept its model, so there is none to register")
+
+    def _end_parent(self) -> None:
+        assert self.parent is not None
+        self._connected().publish_parent(self.parent.files, self.parent.tags, self.parent.is_over)
+
+
+def _ended(trial: Trial, result: Result) -> _News:
+    """Of a failed trial, the rows after its checkpoint are left out: a retry measures them again."""
+    is_final = result.state is not TrialState.FAILED
+    return _News(trial, result.history if is_final else result.history[: result.saved_epoch], result)
+
+
+def _of(record: Record) -> _News:
+    if record.result:
+        return _ended(record.trial, record.result)
+    return _News(record.trial, is_running=False)
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether an error is the store's, which any other request would meet too, and not one trial's."""
+    status = getattr(getattr(error, "response", None), "status_code", None)  # requests' errors
+    if status is None and hasattr(error, "get_http_status_code"):  # MLflow's errors
+        status = error.get_http_status_code()
+    if status is not None:
+        return status >= 500 or status in (401, 403, 408, 429)
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
+
+
+def _sentence(error: Exception, uri: str) -> str:
+    first = next(iter(str(error).strip().splitlines()), "")
+    told = first if " " in first else f"{type(error).__name__} {first}"
+    return f"{redacted(uri)}: {redacted(told)[:300]}"

@@ -1,0 +1,573 @@
+"""The experiment file: what is right reads back as itself, and every mistake is told with its place and the way out."""
+
+import itertools
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sweeper.experiment import Data, Experiment, Search, Split, Train, named_of, to_plain
+from sweeper.reading import read_experiment, schema, write_experiment
+from sweeper.source import ExperimentError
+
+BASE = "name: demo\ndata: {name: digits}\nmodel: {name: alexnet}\n"  # three lines, so that additions begin on line 4
+
+DESIGN = """\
+name: alexnet_grid                 # MLflow experiment and sweep folder
+description: one line
+data:
+  name: tiny-image10               # tiny-imagenet | tiny-image10 | digits | folder | a torchvision dataset by class name
+  root: null                       # where the files are; null: the cache directory, downloading if the source allows it
+  classes: null                    # keep these only: names, wnids, or a number N (the first N in sorted order)
+  split: {train: 0.8, val: 0.1, test: 0.1, seed: 0}   # see below
+  image_size: 64
+  augment: [random_crop, horizontal_flip]
+model: {name: alexnet}             # any of MODELS with its keyword arguments, or "package.module:callable"
+train:
+  epochs: 35
+  batch_size: 12
+  loss: cross_entropy              # cross_entropy | smooth_cross_entropy | multi_margin | one_vs_all_hinge | ... (LOSSES)
+  optimizer: sgd
+  lr: 0.001
+  momentum: 0.9
+  weight_decay: 0.0
+  nesterov: false
+  schedule: step                   # constant | step | plateau | cosine | one_cycle | cyclic
+  step_size: 7
+  gamma: 0.1
+  precision: auto                  # auto | float32 | bfloat16
+search:
+  method: grid                     # grid | random | tpe | ... (Optuna samplers)
+  trials: null                     # required for methods other than grid
+  space:                           # a bare name means train.<name>; any dotted path works (model.dropout, data.augment)
+    lr: [0.0001, 0.001, 0.005]     # a list is a choice; others: {uniform: [a, b]}, {log_uniform: [a, b]}, {int: [a, b]}
+    momentum: [0.9, 0.5]
+    gamma: [0.1, 0.01]
+  exclude: []                      # cells to leave out, as partial assignments
+  include: []                      # cells to add
+  linked: []                       # axes that move together: [{batch_size: [64, 128], lr: [0.01, 0.02]}]
+  seeds: [0]                       # replicates of every cell
+objective: {metric: val/top1, mode: max}
+pruning: null                      # {name: median | percentile | hyperband | ..., arguments of that Optuna pruner}
+resources: {cpus_per_trial: 1, gpus_per_trial: auto, max_concurrent: null, max_retries: 2}
+checkpoint: {every_seconds: 30}
+artifacts: {models: best}          # best | all | none
+tracking: {uri: null}              # null: MLFLOW_TRACKING_URI, else sqlite in the storage root
+"""
+
+
+def mistakes(text: str, *settings_given: str) -> list[str]:
+    """The mistakes of a file that must have some, as the user reads them."""
+    with pytest.raises(ExperimentError) as caught:
+        read_experiment(text, "f.yaml", settings_given)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def read(text: str, *settings_given: str) -> Experiment:
+    return read_experiment(text, "f.yaml", settings_given)
+
+
+# What is right
+
+
+def test_the_file_of_the_design_is_read_whole() -> None:
+    experiment = read(DESIGN)
+    assert experiment.name == "alexnet_grid"
+    assert experiment.data.split == Split(train=0.8, val=0.1, test=0.1, seed=0)
+    assert experiment.search.space == {"lr": [0.0001, 0.001, 0.005], "momentum": [0.9, 0.5], "gamma": [0.1, 0.01]}
+    assert experiment.resources.gpus_per_trial == "auto"
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    short = read("name: alexnet_grid\ndata: {name: tiny-image10}\nmodel: {name: alexnet}\n")
+    full = read(DESIGN)
+    assert replace(short, description=full.description, search=full.search) == full
+    assert short.search == Search()
+
+
+def test_yaml_1_2_words_and_numbers_are_what_they_look_like() -> None:
+    experiment = read(BASE + "description: no\ntrain: {lr: 1e-3, weight_decay: 5E-4, gamma: .5, epochs: 0x10}\n")
+    assert experiment.description == "no"
+    assert (experiment.train.lr, experiment.train.weight_decay, experiment.train.gamma) == (1e-3, 5e-4, 0.5)
+    assert experiment.train.epochs == 16
+    assert read(BASE + "description: 2026-11-21\n").description == "2026-11-21"
+    assert read(BASE + "description: 1_000\n").description == "1_000"
+    assert read(BASE + "description: 12:30\n").description == "12:30"
+
+
+def test_aliases_and_merge_keys_are_followed_and_own_keys_win() -> None:
+    text = BASE + "train: &t {lr: 0.5, momentum: 0.2}\nsearch:\n  include:\n    - {<<: *t, momentum: 0.3}\n    - *t\n"
+    assert read(text).search.include == ({"lr": 0.5, "momentum": 0.3}, {"lr": 0.5, "momentum": 0.2})
+    several = BASE + "train: {<<: [{lr: 0.5}, {lr: 0.1, gamma: 0.9}]}\n"
+    assert (read(several).train.lr, read(several).train.gamma) == (0.5, 0.9)
+
+
+def test_set_changes_settings_in_order_and_creates_sections() -> None:
+    experiment = read(
+        BASE,
+        "train.lr=1e-2", "train.lr=0.5", "momentum=0.25", "search.space.lr=[0.1, 0.01]", "search.space.model.dropout=[0.5]",
+        "data.root=../a b.zip", "model.compact=true", "pruning={name: median, n_warmup_steps: 2}", "description=''",
+        "tracking.uri=",
+    )  # fmt: skip
+    assert (experiment.train.lr, experiment.train.momentum) == (0.5, 0.25)
+    assert experiment.search.space == {"lr": [0.1, 0.01], "model.dropout": [0.5]}
+    assert experiment.data.root == "../a b.zip"
+    assert experiment.model == named_of({"name": "alexnet", "compact": True})
+    assert to_plain(experiment.pruning) == {"name": "median", "n_warmup_steps": 2}
+
+
+def test_set_takes_the_place_of_what_was_wrong() -> None:
+    assert read(BASE + "train: {lr: word}\n", "train.lr=0.1").train.lr == 0.1
+    assert read(BASE + "train: nonsense\n", "train.lr=0.1").train == Train(lr=0.1)
+
+
+def test_linked_values_may_repeat_as_long_as_the_pairs_differ() -> None:
+    linked = read(BASE + "search: {linked: [{batch_size: [64, 64], lr: [0.1, 0.2]}]}\n").search.linked
+    assert linked == ({"batch_size": [64, 64], "lr": [0.1, 0.2]},)
+
+
+def test_models_of_ones_own_take_any_arguments() -> None:
+    experiment = read(BASE.replace("{name: alexnet}", "{name: 'my.nets:tiny', width: [1, 2], deep: {a: b}}"))
+    assert experiment.model == named_of({"name": "my.nets:tiny", "width": [1, 2], "deep": {"a": "b"}})
+
+
+PRUNINGS = (
+    "{name: median}", "{name: percentile, percentile: 25}", "{name: percentile, percentile: 25.0, n_min_trials: 2}",
+    "{name: hyperband, max_resource: auto, reduction_factor: 2}", "{name: successive_halving, min_resource: auto}",
+    "{name: threshold, lower: 0.1}", "{name: threshold, lower: 0, upper: 0.5}", "{name: wilcoxon, p_threshold: 0.2}",
+    "{name: patient, wrapped_pruner: {name: median}, patience: 2}", "{name: patient, wrapped_pruner: null, patience: 0}",
+    "{name: nop}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("pruning", PRUNINGS)
+def test_every_pruner_is_read_with_its_own_arguments(pruning: str) -> None:
+    assert to_plain(read(BASE + f"pruning: {pruning}\n").pruning) == yaml.safe_load(pruning)
+
+
+# What is wrong: (what is added to the base, the place and path of each mistake, words that its message holds)
+
+WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "unknown key at the top": ("serach: {}", "f.yaml:4: serach", ("unknown key", "did you mean `search`?", "tracking")),
+    "unknown key in a section": (
+        "train:\n  epochs: 3\n  momentun: 0.9", "f.yaml:6: train.momentun", ("did you mean `momentum`?", "batch_size"),
+    ),
+    "unknown key in search": ("search: {methods: tpe}", "f.yaml:4: search.methods", ("did you mean `method`?",)),
+    "unknown key in objective": ("objective: {metrik: x}", "f.yaml:4: objective.metrik", ("did you mean `metric`?",)),
+    "unknown key in resources": (
+        "resources: {gpu_per_trial: 1}", "f.yaml:4: resources.gpu_per_trial", ("did you mean `gpus_per_trial`?",),
+    ),
+    "unknown key in checkpoint": ("checkpoint: {second: 1}", "f.yaml:4: checkpoint.second", ("every_seconds",)),
+    "unknown key in tracking": ("tracking: {url: x}", "f.yaml:4: tracking.url", ("did you mean `uri`?",)),
+    "word for a number": ("train: {lr: fast}", "f.yaml:4: train.lr", ('given "fast"', "allowed a number")),
+    "float for a whole number": ("train: {epochs: 1.5}", "f.yaml:4: train.epochs", ("given 1.5", "whole number")),
+    "number for text": ("description: 7", "f.yaml:4: description", ("given 7", "allowed text")),
+    "word for true or false": ("train: {nesterov: yes}", "f.yaml:4: train.nesterov", ('given "yes"', "true or false")),
+    "true for a number": ("train: {epochs: true}", "f.yaml:4: train.epochs", ("given true", "whole number")),
+    "number in quotes": ("train: {lr: '0.1'}", "f.yaml:4: train.lr", ('given "0.1"', "a number")),
+    "list for a section": ("train: [1, 2]", "f.yaml:4: train", ("a mapping",)),
+    "empty section": ("train:", "f.yaml:4: train", ("given null", "a mapping")),
+    "model without arguments' names": ("pruning: median", "f.yaml:4: pruning", ('given "median"', "a mapping")),
+    "zero epochs": ("train: {epochs: 0}", "f.yaml:4: train.epochs", ("given 0", "1 or more")),
+    "a number of 400 digits": (f"train: {{epochs: 1{'0' * 400}}}", "f.yaml:4: train.epochs", ("less than 2.1",)),
+    "momentum of one": ("train: {momentum: 1}", "f.yaml:4: train.momentum", ("given 1", "less than 1")),
+    "negative rate": ("train: {lr: -0.1}", "f.yaml:4: train.lr", ("given -0.1", "more than 0")),
+    "infinite rate": ("train: {lr: .inf}", "f.yaml:4: train.lr", ("a finite number",)),
+    "rate that is no number": ("train: {momentum: .nan}", "f.yaml:4: train.momentum", ("given NaN",)),
+    "Nesterov without momentum": (
+        "train: {nesterov: true, momentum: 0}", "f.yaml:4: train.nesterov", ("momentum above 0",),
+    ),
+    "unknown loss": ("train: {loss: crossentropy}", "f.yaml:4: train.loss", ("did you mean `cross_entropy`?", "smooth_")),
+    "unknown optimizer": ("train: {optimizer: sdg}", "f.yaml:4: train.optimizer", ('given "sdg"', "did you mean `sgd`?")),
+    "unknown schedule": ("train: {schedule: stepp}", "f.yaml:4: train.schedule", ("'step'", "did you mean `step`?")),
+    "unknown pruner": ("pruning: {name: medain}", "f.yaml:4: pruning.name", ("did you mean `median`?", "wilcoxon")),
+    "pruner without a name": ("pruning: {n_warmup_steps: 2}", "f.yaml:4: pruning.name", ("is missing",)),
+    "unknown argument of a pruner": (
+        "pruning:\n  name: median\n  warmup: 3", "f.yaml:6: pruning.warmup", ("argument of median", "n_warmup_steps"),
+    ),
+    "pruner's argument of a wrong type": (
+        "pruning: {name: median, n_warmup_steps: 1.5}", "f.yaml:4: pruning.n_warmup_steps", ("given 1.5", "a whole number"),
+    ),
+    "pruner's argument out of range": (
+        "pruning: {name: median, n_startup_trials: -1}", "f.yaml:4: pruning.n_startup_trials", ("given -1", "0 or more"),
+    ),
+    "pruner's infinite argument": ("pruning: {name: threshold, upper: .inf}", "f.yaml:4: pruning.upper", ("finite",)),
+    "percentile above a hundred": (
+        "pruning: {name: percentile, percentile: 101}", "f.yaml:4: pruning.percentile", ("given 101", "0 to 100"),
+    ),
+    "reduction factor of one": (
+        "pruning: {name: hyperband, reduction_factor: 1}", "f.yaml:4: pruning.reduction_factor", ("given 1", "2 or more"),
+    ),
+    "resource by a word": ("pruning: {name: hyperband, max_resource: all}", "f.yaml:4: pruning.max_resource", ("auto",)),
+    "pruner's missing argument": ("pruning: {name: percentile}", "f.yaml:4: pruning", ("`percentile` is missing",)),
+    "threshold without a bound": ("pruning: {name: threshold}", "f.yaml:4: pruning", ("`lower` or `upper`",)),
+    "threshold upside down": ("pruning: {name: threshold, lower: 2, upper: 1}", "f.yaml:4: pruning", ("is above",)),
+    "unknown argument of a wrapped pruner": (
+        "pruning: {name: patient, patience: 2, wrapped_pruner: {name: median, warmup: 1}}",
+        "f.yaml:4: pruning.wrapped_pruner.warmup", ("argument of median",),
+    ),
+    "wrapped pruner without a name": (
+        "pruning: {name: patient, patience: 2, wrapped_pruner: {n_warmup_steps: 1}}", "f.yaml:4: pruning.wrapped_pruner",
+        ("a pruner",),
+    ),
+    "empty axis": ("search:\n  space:\n    lr: []", "f.yaml:6: search.space.lr", ("empty list", "at least one value")),
+    "axis of one bare value": ("search: {space: {lr: 0.1}}", "f.yaml:4: search.space.lr", ("given 0.1", "a list")),
+    "axis that names nothing": (
+        "search: {space: {momentun: [0.9]}}", "f.yaml:4: search.space.momentun", ("did you mean `momentum`?",),
+    ),
+    "axis of what does not matter": ("search: {space: {name: [a, b]}}", "f.yaml:4: search.space.name", ("unknown axis",)),
+    "axis of the data's place": ("search: {space: {data.root: [a]}}", "f.yaml:4: search.space.data.root", ("unknown",)),
+    "axis of another model's argument": (
+        "search: {space: {model.width: [1, 2]}}", "f.yaml:4: search.space.model.width", ("model.dropout",),
+    ),
+    "value that an axis cannot take": (
+        "search:\n  space:\n    lr: [0.1,\n         0]", "f.yaml:7: search.space.lr[1]", ("given 0", "more than 0"),
+    ),
+    "loss on an axis": (
+        "search: {space: {loss: [cross_entropy, hinge]}}", "f.yaml:4: search.space.loss[1]", ("unknown loss",),
+    ),
+    "split on an axis": (
+        "search: {space: {data.split.vall: [0.1]}}", "f.yaml:4: search.space.data.split.vall[0]", ("did you mean `val`?",),
+    ),
+    "augmentation on an axis": (
+        "search: {space: {data.augment: [[], [flip]]}}", "f.yaml:4: search.space.data.augment[1]", ("horizontal_flip",),
+    ),
+    "value listed twice": ("search: {space: {lr: [0.1, 1e-1]}}", "f.yaml:4: search.space.lr", ("listed twice",)),
+    "value listed as 1 and as 1.0": ("search: {space: {lr: [1, 1.0]}}", "f.yaml:4: search.space.lr", ("listed twice",)),
+    "range upside down": (
+        "search: {method: tpe, trials: 3, space: {lr: {uniform: [2, 1]}}}", "f.yaml:4: search.space.lr", ("a < b",),
+    ),
+    "range of words": (
+        "search: {method: tpe, trials: 3, space: {lr: {uniform: [a, b]}}}", "f.yaml:4: search.space.lr", ("two numbers",),
+    ),
+    "range beyond all numbers": (
+        f"search: {{method: tpe, trials: 3, space: {{lr: {{uniform: [1, 1{'0' * 400}]}}}}}}", "f.yaml:4: search.space.lr",
+        ("finite",),
+    ),
+    "logarithm of zero": (
+        "search: {method: tpe, trials: 3, space: {lr: {log_uniform: [0, 1]}}}", "f.yaml:4: search.space.lr", ("above 0",),
+    ),
+    "half a whole number": (
+        "search: {method: tpe, trials: 3, space: {epochs: {int: [1, 2.5]}}}", "f.yaml:4: search.space.epochs",
+        ("two whole numbers",),
+    ),
+    "unknown kind of range": (
+        "search: {method: tpe, trials: 3, space: {lr: {loguniform: [1, 2]}}}", "f.yaml:4: search.space.lr", ("log_uniform",),
+    ),
+    "range beyond what the setting takes": (
+        "search: {method: tpe, trials: 3, space: {momentum: {uniform: [0, 2]}}}", "f.yaml:4: search.space.momentum",
+        ("given 2", "less than 1"),
+    ),
+    "linked lists of two lengths": (
+        "search:\n  linked:\n    - {lr: [1, 2], momentum: [0.1]}", "f.yaml:6: search.linked[0]", ("lr: 2, momentum: 1",),
+    ),
+    "linked axis alone": ("search: {linked: [{lr: [1, 2]}]}", "f.yaml:4: search.linked[0]", ("two or more",)),
+    "linked range": (
+        "search: {linked: [{lr: {uniform: [1, 2]}, gamma: [0.1]}]}", "f.yaml:4: search.linked[0]", ("lr must be a list",),
+    ),
+    "linked value that does not fit": (
+        "search: {linked: [{lr: [1, 2], momentum: [0.1, 5]}]}", "f.yaml:4: search.linked[0].momentum[1]", ("given 5",),
+    ),
+    "exclude of an unknown value": (
+        "search:\n  space: {lr: [0.1, 0.2]}\n  exclude:\n    - {lr: 0.3}", "f.yaml:7: search.exclude[0].lr",
+        ("given 0.3", "allowed 0.1, 0.2"),
+    ),
+    "exclude of an unknown axis": (
+        "search: {space: {lr: [0.1]}, exclude: [{lrr: 0.1}]}", "f.yaml:4: search.exclude[0].lrr", ("did you mean `lr`?",),
+    ),
+    "exclude of everything": (
+        "search: {space: {lr: [0.1]}, exclude: [{lr: 0.1}]}", "f.yaml:4: search.exclude", ("every cell",),
+    ),
+    "include of a value that does not fit": (
+        "search: {space: {lr: [0.1]}, include: [{momentum: 7}]}", "f.yaml:4: search.include[0].momentum", ("given 7",),
+    ),
+    "grid with a range": (
+        "search: {space: {lr: {uniform: [0.1, 1]}}}", "f.yaml:4: search.space.lr", ("is a range", "method: tpe"),
+    ),
+    "grid with a number of trials": ("search: {trials: 4}", "f.yaml:4: search.trials", ("runs every cell",)),
+    "tpe without trials": ("search: {method: tpe, space: {lr: [1]}}", "f.yaml:4: search", ("`trials` is missing",)),
+    "tpe without axes": ("search: {method: tpe, trials: 3}", "f.yaml:4: search.space", ("needs at least one axis",)),
+    "cmaes over lists": (
+        "search: {method: cmaes, trials: 3, space: {lr: [1, 2]}}", "f.yaml:4: search.method", ("two or more ranges",),
+    ),
+    "unknown method": ("search: {method: bayes}", "f.yaml:4: search.method", ("'grid'", "'gp'")),
+    "seed listed twice": ("search: {seeds: [1, 1]}", "f.yaml:4: search.seeds", ("twice",)),
+    "no seeds": ("search: {seeds: []}", "f.yaml:4: search.seeds", ("at least 1",)),
+    "negative seed": ("search: {seeds: [-1]}", "f.yaml:4: search.seeds[0]", ("given -1",)),
+    "two axes for one setting": (
+        "search: {space: {lr: [1], train.lr: [2]}}", "f.yaml:4: search", ("`lr` and `train.lr`", "set train.lr"),
+    ),
+    "unknown objective": ("objective: {metric: val/top2}", "f.yaml:4: objective.metric", ("did you mean `val/top",)),
+    "loss to be maximised": ("objective: {metric: val/loss}", "f.yaml:4: objective", ("set `mode: min`",)),
+    "accuracy to be minimised": ("objective: {mode: min}", "f.yaml:4: objective", ("set `mode: max`",)),
+    "GPUs and a half": ("resources: {gpus_per_trial: 1.5}", "f.yaml:4: resources.gpus_per_trial", ("a fraction of one",)),
+    "key given twice": (
+        "train:\n  lr: 0.1\n  gamma: 0.5\n  lr: 0.2", "f.yaml:7: train.lr", ("already on line 5", "keep one"),
+    ),
+    "section given twice": ("train: {lr: 0.1}\ntrain: {lr: 0.2}", "f.yaml:5: train", ("already on line 4",)),
+    "key that is a number": ("1: 2", "f.yaml:4: 1", ("unknown key `1`",)),
+    "key that is null": ("train: {null: 2}", "f.yaml:4: train.null", ("unknown key `null`",)),
+    "key that is a list": ("? [a, b]\n: 1", "f.yaml:4: ?", ("unknown key",)),
+    "binary": ("description: !!binary aGVsbG8=", "f.yaml:4: description", ("binary", "not used here")),
+    "Python object": ("description: !!python/name:os.system x", "f.yaml:4: description", ("not used here",)),
+    "integer by force": ("train: {epochs: !!int many}", "f.yaml:4: train.epochs", ("not a int",)),
+    "merge of a word": ("train: {<<: word}", "f.yaml:4: train", ("merges a mapping",)),
+    "half a character": ('description: "\\ud800"', "f.yaml:4: description", ("surrogate",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_one_mistake_is_told_with_its_line_its_path_and_the_way_out(case: str) -> None:
+    added, place, words = WRONG[case]
+    told = [mistake for mistake in mistakes(BASE + added + "\n") if mistake.startswith(place + ": ")]
+    assert told, mistakes(BASE + added + "\n")
+    assert any(all(word in mistake for word in words) for mistake in told), told
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_one_mistake_is_told_once(case: str) -> None:
+    assert len(mistakes(BASE + WRONG[case][0] + "\n")) == (2 if case == "integer by force" else 1)
+
+
+WRONG_DATA: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "unknown data set": ("{name: digitz}", "data.name", ("did you mean `digits`?", "torchvision")),
+    "folder without a root": ("{name: folder}", "data.root", ("is missing", "one sub-folder a class")),
+    "data without a name": ("{image_size: 32}", "data.name", ("is missing",)),
+    "shares above one": ("{name: digits, split: {train: 0.9, val: 0.2}}", "data.split", ("add up to 1.2",)),
+    "nothing to train on": ("{name: digits, split: {train: 0}}", "data.split.train", ("nothing to train on",)),
+    "nothing to validate on": ("{name: digits, split: {val: 0}}", "data.split.val", ("objective is val/top1",)),
+    "unknown split": ("{name: digits, split: oficial}", "data.split", ("'official'", "did you mean `official`?")),
+    "unknown part of a split": ("{name: digits, split: {trian: 0.8}}", "data.split.trian", ("did you mean `train`?",)),
+    "tiny pictures": ("{name: digits, image_size: 4}", "data.image_size", ("given 4", "8 or more")),
+    "unknown augmentation": ("{name: digits, augment: [random_crap]}", "data.augment[0]", ("did you mean `random_crop`?",)),
+    "no classes": ("{name: digits, classes: 0}", "data.classes", ("given 0", "1 or more")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG_DATA)
+def test_mistakes_about_the_data_are_told(case: str) -> None:
+    data, path, words = WRONG_DATA[case]
+    (told,) = mistakes(f"name: demo\ndata: {data}\nmodel: {{name: alexnet}}\n")
+    assert told.startswith(f"f.yaml:2: {path}: ")
+    assert all(word in told for word in words), told
+
+
+WRONG_MODELS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "unknown model": ("{name: alexnt}", "model.name", ("did you mean `alexnet`?", "package.module:callable")),
+    "model without a name": ("{dropout: 0.1}", "model.name", ("is missing",)),
+    "bare word": ("alexnet", "model", ('given "alexnet"', "a mapping")),
+    "unknown argument": ("{name: alexnet, droput: 0.1}", "model.droput", ("did you mean `dropout`?",)),
+    "argument of a wrong type": ("{name: alexnet, compact: 1}", "model.compact", ("given 1", "true or false")),
+    "argument that is no number": ("{name: alexnet, dropout: .nan}", "model.dropout", ("finite",)),
+    "no number in a model of one's own": ("{name: 'a:b', widths: [1, .inf]}", "model.widths", ("finite",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG_MODELS)
+def test_mistakes_about_the_model_are_told(case: str) -> None:
+    model, path, words = WRONG_MODELS[case]
+    (told,) = mistakes(f"name: demo\ndata: {{name: digits}}\nmodel: {model}\n")
+    assert told.startswith(f"f.yaml:3: {path}: ")
+    assert all(word in told for word in words), told
+
+
+NOT_A_FILE: dict[str, tuple[str, str, str]] = {
+    "nothing": ("", "f.yaml", "a mapping"),
+    "comments only": ("# hello\n", "f.yaml", "a mapping"),
+    "a list": ("- name: demo\n", "f.yaml:1", "a mapping"),
+    "a word": ("hello\n", "f.yaml:1", "a mapping"),
+    "an open bracket": (BASE + "search: {space: {lr: [1, 2}\n", "f.yaml:4", "not YAML"),
+    "an open quote": (BASE + "description: 'never closed\n", "f.yaml:5", "not YAML"),
+    "a tab": ("name: demo\n\tdata: 1\n", "f.yaml:2", "not YAML"),
+    "two documents": (BASE + "---\nname: other\n", "f.yaml:4", "another document"),
+    "an unknown alias": (BASE + "train: *nowhere\n", "f.yaml:4", "undefined alias"),
+    "a control character": (BASE + "description: a\0b\n", "f.yaml:4", "0x0000"),
+    "an escape beyond all characters": (BASE + 'description: "\\UFFFFFFFF"\n', "f.yaml:4", "names no character"),
+    "deep nesting": (BASE + "train: " + "[" * 2000 + "]" * 2000, "f.yaml", "nested too deeply"),
+    "sixty levels": (BASE + "train: " + "[" * 60 + "]" * 60, "f.yaml", "nested too deeply"),
+    "a list inside itself": (BASE + "train: &a [*a]\n", "f.yaml", "nested too deeply"),
+    "an alias bomb": (
+        BASE + "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"{name}: &{name} [{', '.join([f'*{last}'] * 9)}]\n" for last, name in itertools.pairwise("abcdefghij")),
+        "f.yaml", "more than 100,000 values",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOT_A_FILE)
+def test_what_is_no_experiment_at_all_is_one_mistake(case: str) -> None:
+    text, place, word = NOT_A_FILE[case]
+    (told,) = mistakes(text)
+    assert told.startswith(place + ": "), told
+    assert word in told
+
+
+def test_missing_sections_are_all_told() -> None:
+    assert [mistake.split(": ")[1] for mistake in mistakes("description: hello\n")] == ["name", "data", "model"]
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_their_lines() -> None:
+    told = mistakes(
+        "name: demo\ndata:\n  name: digitz\n  image_size: 4\nmodel: {name: alexnet, droput: 0.1}\n"
+        "train:\n  lr: fast\n  loss: hinge\n  lr: 0.1\nsearch:\n  method: tpe\n  space:\n    momentun: [0.9]\n    gamma: []\n"
+        "pruning: {name: median, warmup: 1}\nserach: {}\n"
+    )
+    paths = [mistake.split(": ")[1] for mistake in told]
+    assert paths == [
+        "data.name", "data.image_size", "model.droput", "train.loss", "train.lr", "search", "search.space.momentun",
+        "search.space.gamma", "pruning.warmup", "serach",
+    ]  # fmt: skip
+    lines = [int(re.match(r"f\.yaml:(\d+): ", mistake).group(1)) for mistake in told]  # type: ignore[union-attr]
+    assert lines == sorted(lines)
+
+
+WRONG_SETTINGS: dict[str, tuple[str, str, str]] = {
+    "no value": ("train.lr", "--set train.lr: ", "--set PATH=VALUE"),
+    "no path": ("=3", "--set =3: ", "--set PATH=VALUE"),
+    "unknown path": ("train.lrr=0.1", "--set train.lrr: train.lrr: ", "did you mean `lr`?"),
+    "unknown section": ("trian.lr=0.1", "--set trian.lr: trian: ", "did you mean `train`?"),
+    "wrong type": ("train.lr=fast", "--set train.lr: train.lr: ", "a number"),
+    "not YAML": ("train.lr=[1", "--set train.lr:1: ", "not YAML"),
+    "unknown axis": ("search.space.lrr=[1]", "--set search.space.lrr: search.space.lrr: ", "unknown axis"),
+    "bad value on an axis": ("search.space.lr=[0]", "--set search.space.lr: search.space.lr[0]: ", "more than 0"),
+    "an argument's argument": ("model.dropout.rate=1", "--set model.dropout.rate: model.dropout: ", "a number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG_SETTINGS)
+def test_a_wrong_setting_is_told_as_the_user_wrote_it(case: str) -> None:
+    setting, start, word = WRONG_SETTINGS[case]
+    (told,) = mistakes(BASE, setting)
+    assert told.startswith(start), told
+    assert word in told
+
+
+def test_mistakes_of_the_file_and_of_settings_are_told_together() -> None:
+    told = mistakes(BASE + "train: {gamma: 2}\n", "train.lr=fast", "nonsense")
+    assert len(told) == 3
+    assert {mistake.split(": ")[0] for mistake in told} == {"f.yaml:4", "--set train.lr", "--set nonsense"}
+
+
+# What must hold for any file
+
+ARBITRARY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+KEYS = st.sampled_from(
+    ["name", "data", "model", "train", "search", "pruning", "objective", "resources", "space", "exclude", "include",
+     "linked", "seeds", "method", "trials", "lr", "momentum", "train.lr", "data.split", "data.augment", "model.name",
+     "model.dropout", "split", "classes", "wrapped_pruner", "patience", "uniform", "int", "loss", "epochs", "metric"]
+) | st.text(max_size=6)  # fmt: skip
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["alexnet", "digits", "folder", "tpe", "cmaes", "grid", "patient", "official", "a:b", "1e-3", "<<"])
+)  # fmt: skip
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=20
+)
+
+
+def assert_read_or_explained(text: str, *settings_given: str) -> None:
+    told, experiment = "", None
+    try:
+        experiment = read_experiment(text, "f.yaml", settings_given)
+    except ExperimentError as error:
+        told = str(error)
+    if experiment is None:
+        assert told.encode()  # there is something to print, and it can be printed
+    else:
+        assert read_experiment(write_experiment(experiment), "again.yaml") == experiment
+
+
+@ARBITRARY
+@given(st.text())
+def test_any_text_is_read_or_explained(text: str) -> None:
+    assert_read_or_explained(text)
+
+
+@ARBITRARY
+@given(st.text(alphabet="abc:[]{},&*!?|>-#'\"%@\\ \n\t0.1e~<"))
+def test_anything_that_looks_like_yaml_is_read_or_explained(text: str) -> None:
+    assert_read_or_explained(BASE + text)
+
+
+@ARBITRARY
+@given(VALUES)
+def test_any_values_are_read_or_explained(value: Any) -> None:
+    assert_read_or_explained(yaml.safe_dump(value))
+
+
+@ARBITRARY
+@given(st.dictionaries(KEYS, VALUES, max_size=4))
+def test_any_values_beside_a_right_start_are_read_or_explained(values: dict[str, Any]) -> None:
+    base = yaml.safe_load(BASE)
+    assert_read_or_explained(yaml.safe_dump(base | values))
+    assert_read_or_explained(yaml.safe_dump(base | {"search": values}))
+    assert_read_or_explained(yaml.safe_dump(base | {"train": values, "pruning": values}))
+    assert_read_or_explained(yaml.safe_dump({"name": "demo", "data": {"name": "digits", **values}, "model": values}))
+
+
+@ARBITRARY
+@given(st.lists(st.builds("{}={}".format, KEYS, VALUES.map(lambda value: yaml.safe_dump(value).strip())), max_size=3))
+def test_any_settings_are_read_or_explained(given_settings: list[str]) -> None:
+    assert_read_or_explained(BASE, *given_settings)
+
+
+NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9 _.\-]{0,20}\Z")
+WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
+EXPERIMENTS = st.builds(
+    Experiment,
+    name=NAMES,
+    description=WORDS,
+    data=st.builds(
+        Data,
+        name=st.sampled_from(["digits", "tiny-imagenet", "CIFAR10"]),
+        root=st.none() | WORDS,
+        classes=st.none() | st.integers(1, 9) | st.lists(WORDS, min_size=1).map(tuple),
+        split=st.just("official") | st.builds(Split, val=st.floats(0.01, 0.1), seed=st.integers(0, 99)),
+        image_size=st.integers(8, 1024),
+        augment=st.just(()) | st.just(("random_crop",)),
+    ),
+    model=st.builds(
+        lambda arguments: named_of({"name": "my.nets:tiny", **arguments}),
+        st.dictionaries(
+            WORDS.filter(lambda word: word != "name"),
+            st.none() | st.booleans() | st.integers(-(10**9), 10**9) | WORDS | st.floats(allow_nan=False, allow_infinity=False),
+        ),
+    ),
+    train=st.builds(
+        Train, lr=st.floats(1e-300, 1e300), weight_decay=st.floats(0, 1), gamma=st.floats(1e-9, 1), epochs=st.integers(1, 99)
+    ),
+)  # fmt: skip
+
+
+@ARBITRARY
+@given(EXPERIMENTS)
+def test_an_experiment_reads_back_as_it_was_written(experiment: Experiment) -> None:
+    assert read_experiment(write_experiment(experiment), "again.yaml") == experiment
+
+
+def test_the_design_reads_back_as_it_was_written() -> None:
+    experiment = read(DESIGN)
+    assert read(yaml.safe_dump(to_plain(experiment))) == experiment
+    assert read(write_experiment(experiment)) == experiment
+
+
+@pytest.mark.parametrize("word", ["1e5", "no", "0o17", "1_000", "null", "~", "2026-11-21", "12:30", ".5", "<<", "="])
+def test_names_that_look_like_something_else_stay_names(word: str) -> None:
+    described = replace(read(DESIGN), description=word)
+    assert read(write_experiment(described)).description == word
+
+
+def test_the_schema_describes_the_design_and_refuses_what_the_reader_refuses() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(schema())
+    validator.check_schema(schema())
+    assert list(validator.iter_errors(yaml.safe_load(DESIGN))) == []
+    assert (
+        list(validator.iter_errors(to_plain(read(DESIGN)) | {"pruning": {"name": "median", "n_min_trials": 2}})) == []
+    )
+    wrong = yaml.safe_load(BASE) | {"serach": {}, "train": {"lr": "fast", "epochs": 0}}
+    assert len(list(validator.iter_errors(wrong))) == 3

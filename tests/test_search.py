@@ -1,0 +1,612 @@
+"""The search decides alike however often it is interrupted, and in whatever order trials end."""
+
+import functools
+import inspect
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import optuna
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sweeper import experiment as tables
+from sweeper.experiment import Data, Experiment, named_of, to_plain
+from sweeper.reading import read_experiment
+from sweeper.search import Search, goes_on
+from sweeper.search import study as pieces
+from sweeper.store import Record, Result, Row, StoreError
+from sweeper.trial import Trial, TrialState, canonical_json
+
+EPOCHS = 9
+LISTS = "lr: [0.001, 0.01, 0.1, 1], momentum: [0.1, 0.5, 0.9], gamma: [0.1, 0.5]"
+RANGES = "lr: {log_uniform: [0.001, 1]}, momentum: {uniform: [0, 0.9]}, step_size: {int: [1, 20]}"
+INCLUDE = "[{lr: 0.01, momentum: 0.5, step_size: 3, gamma: 0.1}, {lr: 0.05}]"  # one inside the space of ranges, one not
+METHODS = {
+    "grid": f"{{space: {{{LISTS}}}, include: [{{lr: 5}}], exclude: [{{lr: 0.1, gamma: 0.5}}], seeds: [0, 1]}}",
+    "random": f"{{method: random, trials: 16, space: {{{LISTS}}}, include: [{{lr: 5}}], exclude: [{{lr: 0.1}}]}}",
+    "tpe": f"{{method: tpe, trials: 20, space: {{{RANGES}, gamma: [0.1, 0.5]}}, include: {INCLUDE}, seeds: [3]}}",
+    "qmc": f"{{method: qmc, trials: 9, space: {{{RANGES}, gamma: [0.1, 0.5]}}, include: {INCLUDE}, seeds: [0, 1]}}",
+    "cmaes": f"{{method: cmaes, trials: 20, space: {{{RANGES}, gamma: [0.1, 0.5]}}, include: {INCLUDE}}}",
+    "gp": f"{{method: gp, trials: 16, space: {{{RANGES}}}, include: [{{lr: 0.05}}]}}",
+}
+PRUNERS = {
+    "median": "{name: median, n_startup_trials: 2, n_warmup_steps: 1}",
+    "percentile": "{name: percentile, percentile: 25, n_startup_trials: 1, n_min_trials: 2}",
+    "hyperband": "{name: hyperband, min_resource: 1, reduction_factor: 3}",
+    "successive_halving": "{name: successive_halving, min_resource: 1, reduction_factor: 2, min_early_stopping_rate: 0}",
+    "threshold": "{name: threshold, lower: 0.2, n_warmup_steps: 2}",
+    "patient": "{name: patient, patience: 0, wrapped_pruner: {name: successive_halving, reduction_factor: 2}}",
+    "wilcoxon": "{name: wilcoxon, p_threshold: 0.3, n_startup_steps: 3}",
+    "nop": "{name: nop}",
+}
+
+
+def experiment(
+    search: str = METHODS["grid"], pruning: str = "null", objective: str = "{metric: val/top1}"
+) -> Experiment:
+    text = f"name: demo\ndata: {{name: digits}}\nmodel: {{name: alexnet}}\ntrain: {{epochs: {EPOCHS}}}\n"
+    return read_experiment(f"{text}search: {search}\npruning: {pruning}\nobjective: {objective}\n", "f.yaml")
+
+
+def fingerprint(data: Data) -> str:
+    return f"print of {data.name}"
+
+
+# A world of trials that learn without training: what is on disk outlives the drivers that die in it.
+
+
+class Death(Exception):  # noqa: N818
+    """The driver is killed."""
+
+
+@dataclass
+class Files:
+    """One trial's folder."""
+
+    trial: Trial
+    rows: tuple[Row, ...] = ()
+    saved: int = 0
+    result: Result | None = None
+
+    @property
+    def record(self) -> Record:
+        if self.result:
+            return Record(self.trial, self.result.state, self.result.history, self.result)
+        return Record(self.trial, TrialState.RUNNING if self.rows else TrialState.WAITING, self.rows)
+
+
+@dataclass
+class World:
+    """`draw` decides who goes on next, who dies and what was saved; `lives` is how many instants each driver lives."""
+
+    experiment: Experiment
+    window: int
+    draw: random.Random = field(default_factory=lambda: random.Random(0))
+    slots: int = 1
+    deaths: float = 0.0  # how often a worker dies and is retried
+    accidents: bool = True  # whether some trials diverge and some fail
+    lives: Iterator[int] = field(default_factory=lambda: iter(()))
+    disk: dict[str, Files] = field(default_factory=dict)
+    left: float = math.inf
+
+    def instant(self) -> None:
+        """A moment at which the driver may die."""
+        self.left -= 1
+        if self.left < 0:
+            raise Death
+
+    def search(self) -> Search:
+        return Search(self.experiment, fingerprint, [files.record for files in self.disk.values()], self.window)
+
+    def run(self) -> "World":
+        """Drivers one after the other, until the last comes to its end."""
+        for life in itertools.chain(self.lives, [math.inf]):
+            self.left = life
+            try:
+                Driver(self).run()
+            except Death:
+                for files in self.disk.values():
+                    files.saved = self.draw.randint(0, len(files.rows))
+        return self
+
+    @property
+    def outcome(self) -> list[tuple[Any, ...]]:
+        """What came of every trial."""
+        ended = sorted((files.record for files in self.disk.values()), key=lambda record: record.trial.number)
+        return [
+            (
+                r.trial.number,
+                r.trial.key,
+                dict(r.trial.cell),
+                r.trial.seed,
+                r.state,
+                [row["val/top1"] for row in r.history],
+            )
+            for r in ended
+        ]
+
+
+class Driver:
+    """What `sweeper.launch` does with a search, in small."""
+
+    def __init__(self, world: World) -> None:
+        self.world, self.search = world, world.search()
+        self.running: dict[str, tuple[Row, ...] | None] = {}  # rows so far; None: not yet begun in this life
+
+    def run(self) -> None:
+        while self.step():
+            self.world.instant()
+
+    def step(self) -> bool:
+        is_free = len(self.running) < self.world.slots
+        if is_free and (not self.running or self.world.draw.random() < 0.5):
+            trial = self.search.ask()
+            if trial:
+                self.world.disk.setdefault(trial.key, Files(trial)).result = None
+                self.running[trial.key] = None
+                return True
+        if not self.running:
+            assert self.search.is_exhausted
+            return False
+        self.advance(self.world.disk[self.world.draw.choice(sorted(self.running))])
+        return True
+
+    def advance(self, files: Files) -> None:
+        """One epoch of a trial, or the report of what its checkpoint holds."""
+        rows = self.running[files.trial.key]
+        if self.world.draw.random() < self.world.deaths:
+            files.saved = self.world.draw.randint(0, len(files.rows))
+            self.running[files.trial.key] = None
+            return
+        if rows is None and files.saved:
+            rows = files.rows[: files.saved]
+        else:
+            rows = (*(rows or ()), row_of(files.trial, len(rows or ()) + 1))
+            files.rows = rows
+            self.world.instant()
+            if self.world.accidents and len(rows) == 3 and int(files.trial.key, 16) % 11 == 0:
+                rows[-1]["val/loss"] = math.nan
+                self.end(files, TrialState.DIVERGED, rows)
+                return
+        self.running[files.trial.key] = rows
+        self.search.report(files.trial, rows)
+        is_pruned = self.search.should_prune(files.trial)
+        self.world.instant()
+        if len(rows) == EPOCHS:
+            self.end(files, TrialState.COMPLETE, rows)
+        elif is_pruned:
+            files.saved = len(rows)
+            self.end(files, TrialState.PRUNED, rows)
+        elif self.world.accidents and int(files.trial.key, 16) % 13 == 0:
+            self.end(files, TrialState.FAILED, rows)
+
+    def end(self, files: Files, state: TrialState, rows: tuple[Row, ...]) -> None:
+        files.rows, files.result = rows, result_of(state, rows, self.world.experiment)
+        self.world.instant()
+        del self.running[files.trial.key]
+        self.search.tell(files.trial, files.result)
+
+
+def result_of(state: TrialState, rows: tuple[Row, ...], of: Experiment) -> Result:
+    metric = of.objective.metric
+    best = max(row[metric] for row in rows) if of.objective.mode == "max" else min(row[metric] for row in rows)
+    return Result(state, {metric: best}, rows, pruning=to_plain(of.pruning) if state is TrialState.PRUNED else None)
+
+
+def row_of(trial: Trial, epoch: int) -> Row:
+    """An epoch's metrics, which depend on the trial and the epoch alone."""
+    noise = random.Random(f"{trial.key} {epoch}")
+    distance = abs(math.log10(float(trial.cell["lr"])) + 2) + abs(float(trial.cell.get("momentum", 0.9)) - 0.5)
+    learnt = max(0.0, 0.9 - 0.2 * distance) * (1 - math.exp(-epoch / 3)) + noise.gauss(0, 0.05)
+    return {"epoch": float(epoch), "val/top1": learnt, "val/loss": 1 - learnt, "lr": 0.1}
+
+
+def frozen(search: Search) -> list[dict[str, Any]]:
+    """The study's trials by their public fields, and what pruners wrote on those that have ended."""
+    search.storage.limit, search.storage.is_sampling = None, False
+    return [
+        {
+            "number": trial.number, "state": trial.state, "params": trial.params, "distributions": trial.distributions,
+            "intermediate_values": trial.intermediate_values, "values": trial.values,
+            "marks": {key: value for key, value in trial.system_attrs.items() if key.startswith(pieces.MARK)},
+        }
+        for trial in search.study.get_trials(deepcopy=False)
+    ]  # fmt: skip
+
+
+def asked(search: Search) -> list[Trial]:
+    """All that a search asks for when nothing is ever told."""
+    return list(iter(search.ask, None))
+
+
+@functools.cache
+def undisturbed_world(method: str, pruner: str | None, window: int) -> World:
+    return World(experiment(METHODS[method], PRUNERS[pruner] if pruner else "null"), window).run()
+
+
+COMBINATIONS = [
+    *((method, pruner) for method in METHODS for pruner in ("median", "hyperband") if method != "gp"),
+    *(("grid", pruner) for pruner in PRUNERS if pruner not in ("median", "hyperband")),
+    *((method, "patient") for method in ("random", "tpe", "cmaes")), *((method, None) for method in METHODS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "pruner"), COMBINATIONS)
+class TestEverySearch:
+    """What holds of every method with every pruner."""
+
+    window = 4
+
+    @pytest.fixture
+    def subject(self, undisturbed: World) -> Experiment:
+        return undisturbed.experiment
+
+    @pytest.fixture
+    def undisturbed(self, method: str, pruner: str | None) -> World:
+        return undisturbed_world(method, pruner, self.window)
+
+    def test_it_asks_for_as_many_trials_as_it_says_each_once(self, undisturbed: World) -> None:
+        assert len(undisturbed.disk) == undisturbed.search().total
+        cells = [(canonical_json(cell), seed) for _, _, cell, seed, _, _ in undisturbed.outcome]
+        assert len(set(cells)) == len(cells)
+
+    def test_it_decides_alike_in_whatever_order_trials_end(self, subject: Experiment, undisturbed: World) -> None:
+        for turn, slots in enumerate((2, 3, self.window)):
+            world = World(subject, self.window, random.Random(turn), slots, deaths=0.02).run()
+            assert world.outcome == undisturbed.outcome
+
+    def test_it_decides_alike_however_often_it_is_killed(self, subject: Experiment, undisturbed: World) -> None:
+        for turn, slots in enumerate((1, 3)):
+            draw = random.Random(turn)
+            lives = iter([draw.randint(0, 60) for _ in range(4)])
+            world = World(subject, self.window, draw, slots, deaths=0.02, lives=lives).run()
+            assert next(lives, None) is None
+            assert world.outcome == undisturbed.outcome
+
+    def test_a_rebuilt_study_is_the_one_that_was_lost(self, subject: Experiment) -> None:
+        world = World(subject, self.window, slots=3)
+        driver = Driver(world)
+        for turn in range(10**6):
+            is_over = not driver.step()
+            if turn % 30 == 29 or is_over:
+                lost, rebuilt = frozen(driver.search), frozen(world.search())
+                for trial in [*lost, *rebuilt]:
+                    if not trial["state"].is_finished():
+                        trial["marks"] = {}  # put on again when the trial reports again
+                count = len(rebuilt)  # draws that came to nothing after the last trial are drawn again
+                assert rebuilt == lost[:count]
+                assert all(trial["state"] is optuna.trial.TrialState.FAIL for trial in lost[count:])
+            if is_over:
+                break
+
+    def test_a_search_that_has_ended_has_nothing_more_to_ask(self, undisturbed: World) -> None:
+        again = undisturbed.search()
+        assert again.is_exhausted
+        assert again.ask() is None
+        assert len(again.known) == again.total
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    chance=st.integers(0, 10**9),
+    pruner=st.sampled_from(["median", "hyperband", "patient"]),
+    window=st.integers(1, 6),
+    slots=st.integers(1, 8),
+    lives=st.lists(st.integers(0, 80), max_size=3),
+)
+def test_no_interleaving_changes_a_grid_s_decisions(
+    chance: int, pruner: str, window: int, slots: int, lives: list[int]
+) -> None:
+    subject = experiment(METHODS["grid"], PRUNERS[pruner])
+    world = World(subject, window, random.Random(chance), slots, deaths=0.05, lives=iter(lives)).run()
+    assert world.outcome == World(subject, window).run().outcome
+
+
+# What runs
+
+
+def test_a_grid_is_asked_for_in_the_order_of_its_cells_with_seeds_inside() -> None:
+    search = Search(experiment("{space: {lr: [0.1, 0.2], gamma: [0.5, 1]}, seeds: [4, 2]}"), fingerprint)
+    trials = asked(search)
+    assert [(t.number, t.cell["lr"], t.cell["gamma"], t.seed) for t in trials] == [
+        (0, 0.1, 0.5, 4), (1, 0.1, 0.5, 2), (2, 0.1, 1, 4), (3, 0.1, 1, 2),
+        (4, 0.2, 0.5, 4), (5, 0.2, 0.5, 2), (6, 0.2, 1, 4), (7, 0.2, 1, 2),
+    ]  # fmt: skip
+    assert search.is_exhausted
+
+
+def test_include_and_exclude_are_heeded() -> None:
+    search = Search(
+        experiment("{space: {lr: [0.1, 0.2]}, exclude: [{lr: 0.1}], include: [{lr: 0.3}, {gamma: 1}]}"), fingerprint
+    )
+    assert [dict(trial.cell) for trial in asked(search)] == [{"lr": 0.2}, {"lr": 0.3}, {"gamma": 1}]
+
+
+def test_cells_that_come_to_the_same_settings_run_once_and_are_counted_once() -> None:
+    search = Search(
+        experiment("{space: {lr: [0.1, 0.2]}, include: [{lr: 0.1, momentum: 0.9}]}"), fingerprint
+    )  # 0.9 is the default
+    assert search.total == 2
+    assert len(asked(search)) == 2
+
+
+def test_one_more_learning_rate_asks_for_the_new_cells_alone() -> None:
+    small = World(experiment("{space: {lr: [0.1, 0.2], gamma: [0.5, 1]}}"), 2).run()
+    small.experiment = experiment("{space: {lr: [0.05, 0.1, 0.2], gamma: [0.5, 1]}}")
+    search = small.search()
+    assert search.total == 6
+    assert [(t.number, dict(t.cell)) for t in asked(search)] == [
+        (4, {"lr": 0.05, "gamma": 0.5}),
+        (5, {"lr": 0.05, "gamma": 1}),
+    ]
+
+
+def test_one_more_seed_asks_for_the_new_replicates_alone() -> None:
+    for text in ("space: {lr: [0.1, 0.2]}", "method: random, trials: 3, space: {lr: {uniform: [0.1, 1]}}"):
+        world = World(experiment(f"{{{text}, seeds: [0]}}"), 10).run()
+        cells = [canonical_json(record.trial.cell) for record in (files.record for files in world.disk.values())]
+        world.experiment = experiment(f"{{{text}, seeds: [0, 7]}}")
+        new = asked(world.search())
+        assert [trial.seed for trial in new] == [7] * len(cells)
+        assert [canonical_json(trial.cell) for trial in new] == cells
+
+
+def test_what_the_file_no_longer_asks_for_is_left_out() -> None:
+    world = World(experiment("{space: {lr: [0.1, 0.2, 0.3]}}"), 2).run()
+    world.experiment = experiment("{space: {lr: [0.3, 0.4]}}")
+    search = world.search()
+    assert (len(search.known), search.total) == (1, 2)
+    assert [(t.number, t.cell["lr"]) for t in asked(search)] == [(3, 0.4)]
+
+
+def test_a_trial_whose_folder_was_removed_is_asked_for_again_under_a_new_number() -> None:
+    world = World(experiment("{space: {lr: [0.1, 0.2, 0.3]}}", PRUNERS["median"]), 2).run()
+    removed = next(key for key, files in world.disk.items() if files.trial.number == 1)
+    del world.disk[removed]
+    assert [(trial.number, trial.key) for trial in asked(world.search())] == [(3, removed)]
+
+
+def test_two_trials_of_one_number_are_refused_by_name() -> None:
+    world = World(experiment("{space: {lr: [0.1, 0.2]}}"), 2).run()
+    first, second = world.disk.values()
+    second.trial = replace(second.trial, number=first.trial.number)
+    with pytest.raises(StoreError, match=f"{second.trial.key} has number 0"):
+        world.search()
+
+
+def test_seeds_replicate_every_drawn_cell() -> None:
+    world = World(experiment("{method: tpe, trials: 4, space: {lr: {uniform: [0.1, 1]}}, seeds: [5, 6, 7]}"), 1).run()
+    trials = [files.trial for files in world.disk.values()]
+    assert [trial.seed for trial in trials] == [5, 6, 7] * 4
+    assert len({trial.cell["lr"] for trial in trials}) == 4
+    assert all(len({trial.cell["lr"] for trial in trials[i : i + 3]}) == 1 for i in range(0, 12, 3))
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method != "grid"])
+def test_another_first_seed_draws_other_cells(method: str) -> None:
+    space = "{lr: {log_uniform: [0.01, 1]}, momentum: {uniform: [0, 0.9]}}"
+    searches = (f"{{method: {method}, trials: 3, space: {space}, seeds: [{seed}]}}" for seed in (0, 1))
+    worlds = [World(experiment(search), 1).run() for search in searches]
+    drawn = [{files.trial.cell["lr"] for files in world.disk.values()} for world in worlds]
+    assert not drawn[0] & drawn[1]
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "qmc", "gp"])
+def test_a_small_space_is_used_up_cell_by_cell_and_then_done_with(method: str) -> None:
+    space = "{lr: [0.001, 0.01, 0.1], momentum: [0.1, 0.5], step_size: {int: [1, 2]}}"
+    subject = experiment(f"{{method: {method}, trials: 50, space: {space}, exclude: [{{lr: 0.1, momentum: 0.5}}]}}")
+    world = World(subject, 2).run()
+    cells = {canonical_json(files.trial.cell) for files in world.disk.values()}
+    assert len(cells) == len(world.disk) == world.search().total == 10
+    assert world.search().is_exhausted
+    assert World(subject, 2, random.Random(1), lives=iter([9, 30, 50])).run().outcome == world.outcome
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_excluded_cells_are_never_drawn(method: str) -> None:
+    space = "{lr: {uniform: [0.1, 1]}, gamma: [0.1, 0.2, 0.3, 0.4]}"
+    world = World(
+        experiment(
+            f"{{method: {method}, trials: 12, space: {space}, exclude: [{{gamma: 0.1}}, {{gamma: 0.2}}, {{gamma: 0.3}}]}}"
+        ),
+        1,
+    ).run()
+    assert [files.trial.cell["gamma"] for files in world.disk.values()] == [0.4] * 12
+
+
+@pytest.mark.parametrize("method", ["tpe", "qmc", "cmaes", "gp"])
+def test_a_cell_from_outside_the_space_does_not_blind_a_sampler(method: str) -> None:
+    """Optuna's samplers fall back to random draws when some trial lacks a parameter."""
+    text = f"method: {method}, trials: 14, space: {{lr: {{uniform: [0.001, 1]}}, momentum: {{uniform: [0, 0.9]}}}}"
+    world = World(experiment(f"{{{text}, include: [{{lr: 2}}]}}"), 1).run()
+    by_chance = World(experiment(f"{{{text.replace(method, 'random')}, include: [{{lr: 2}}]}}"), 1).run()
+    last = [[files.trial.cell for files in each.disk.values()][-1] for each in (world, by_chance)]
+    assert set(last[0]) == {"lr", "momentum"}
+    assert last[0] != last[1]  # the same seed and number: random draws would be alike
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_a_trial_starts_only_when_those_a_window_back_have_ended(window: int) -> None:
+    search = Search(experiment(METHODS["grid"], PRUNERS["median"]), fingerprint, window=window)
+    first = asked(search)
+    assert [trial.number for trial in first] == list(range(window))
+    for trial in first[1:]:
+        end(search, trial)
+    assert search.ask() is None
+    assert not search.is_exhausted
+    end(search, first[0])
+    assert [trial.number for trial in asked(search)] == list(range(window, 2 * window))
+
+
+def test_a_grid_without_a_pruner_waits_for_nobody() -> None:
+    search = Search(experiment(), fingerprint, window=1)
+    assert len(asked(search)) == search.total
+
+
+def end(search: Search, trial: Trial, state: TrialState = TrialState.COMPLETE, *values: float) -> None:
+    metric = search.experiment.objective.metric
+    rows = tuple({"epoch": float(epoch), metric: value} for epoch, value in enumerate(values or (0.5,), start=1))
+    search.tell(trial, Result(state, {metric: rows[-1][metric]}, rows))
+
+
+# What stops, and what goes on
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_every_pruner_stops_some_trials_of_a_grid(pruner: str) -> None:
+    states = [state for *_, state, _ in World(experiment(METHODS["grid"], PRUNERS[pruner]), 2).run().outcome]
+    assert (TrialState.PRUNED in states) == (pruner != "nop")
+    assert TrialState.COMPLETE in states
+
+
+@pytest.mark.parametrize("objective", ["{metric: val/top1}", "{metric: val/loss, mode: min}"])
+def test_pruning_stops_the_bad_and_keeps_the_best(objective: str) -> None:
+    subject = experiment(
+        "{space: {lr: [0.01, 0.011, 0.012, 1, 0.9, 0.8]}}", "{name: median, n_startup_trials: 3}", objective
+    )
+    states = {cell["lr"]: state for _, _, cell, _, state, _ in World(subject, 1, accidents=False).run().outcome}
+    assert {state for lr, state in states.items() if lr < 0.1} == {TrialState.COMPLETE}
+    assert {state for lr, state in states.items() if lr > 0.1} == {TrialState.PRUNED}
+
+
+def pruned_world() -> tuple[World, list[str]]:
+    world = World(experiment(METHODS["grid"], PRUNERS["median"]), 2).run()
+    return world, [key for _, key, _, _, state, _ in world.outcome if state is TrialState.PRUNED]
+
+
+@pytest.mark.parametrize(
+    "pruning", ["null", "{name: median, n_startup_trials: 3}", "{name: percentile, percentile: 10.0}"]
+)
+def test_pruned_trials_go_on_when_pruning_is_changed_or_removed(pruning: str) -> None:
+    world, pruned = pruned_world()
+    assert world.search().is_exhausted
+    world.experiment = experiment(METHODS["grid"], pruning)
+    search = world.search()
+    again = [trial.key for trial in search.again]
+    assert again == pruned
+    assert len(search.known) == search.total
+    before = {files.trial.key: len(files.rows) for files in world.disk.values()}
+    world.run()
+    assert all(len(world.disk[key].rows) >= before[key] for key in pruned)
+    assert world.search().is_exhausted
+
+
+def test_removing_the_pruner_gives_what_there_would_have_been_without_one() -> None:
+    world, _ = pruned_world()
+    world.experiment = experiment(METHODS["grid"])
+    assert world.run().outcome == World(world.experiment, 2).run().outcome
+
+
+def test_failed_trials_are_tried_again_on_request_alone() -> None:
+    world = World(experiment(), 1).run()
+    failed = [key for _, key, _, _, state, _ in world.outcome if state is TrialState.FAILED]
+    assert failed
+    assert world.search().is_exhausted
+    records = [files.record for files in world.disk.values()]
+    retried = Search(world.experiment, fingerprint, records, 1, retry_failed=True)
+    assert [trial.key for trial in asked(retried)] == failed
+
+
+@pytest.mark.parametrize(
+    ("state", "pruned_by", "retry", "expected"),
+    [
+        ("complete", None, True, False), ("diverged", None, True, False), ("failed", None, False, False),
+        ("failed", None, True, True), ("pruned", "median", False, False), ("pruned", "nop", True, True),
+    ],
+)  # fmt: skip
+def test_which_ended_trials_go_on(state: str, pruned_by: str | None, retry: bool, expected: bool) -> None:
+    subject = experiment(pruning="{name: median}")
+    trial = asked(Search(subject, fingerprint))[0]
+    result = Result(TrialState(state), pruning={"name": pruned_by} if pruned_by else None)
+    assert goes_on(Record(trial, result.state, (), result), subject, retry) == expected
+
+
+def test_diverged_trials_are_told_as_pruned_so_that_samplers_stay_away() -> None:
+    search = Search(experiment("{method: tpe, trials: 3, space: {lr: {uniform: [0.1, 1]}}}"), fingerprint, window=1)
+    trial = search.ask()
+    assert trial
+    end(search, trial, TrialState.DIVERGED, 0.4, math.nan)
+    (told,) = frozen(search)
+    assert (told["state"], told["values"]) == (optuna.trial.TrialState.PRUNED, None)
+    assert told["intermediate_values"] == {1: 0.4}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_no_objective_that_is_not_finite_reaches_the_study(value: float) -> None:
+    search = Search(experiment(METHODS["tpe"], PRUNERS["median"]), fingerprint, window=1)
+    for state in (TrialState.COMPLETE, TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED):
+        trial = search.ask()
+        assert trial
+        search.report(
+            trial, [{"epoch": 1.0, "val/top1": 0.5}, {"epoch": 2.0, "val/top1": value}, {"epoch": 3.0, "lr": 1}]
+        )
+        assert not search.should_prune(trial)
+        end(search, trial, state, 0.5, value)
+    told = frozen(search)
+    assert all(trial["intermediate_values"] == {1: 0.5} and trial["values"] is None for trial in told)
+    assert not any(trial["state"] is optuna.trial.TrialState.COMPLETE for trial in told)
+    assert search.ask()  # and the sampler can go on
+
+
+# Optuna's pruners, by its own names and arguments
+
+
+def arguments_of(pruner: type[optuna.pruners.BasePruner]) -> dict[str, inspect.Parameter]:
+    return (
+        dict(list(inspect.signature(pruner.__init__).parameters.items())[1:])
+        if pruner.__init__ is not object.__init__
+        else {}
+    )
+
+
+JSON_TYPES: dict[str, set[type]] = {
+    "int": {int}, "float": {float, int}, "float | None": {float, int}, "str | int": {str, int},
+    "BasePruner | None": {dict, type(None)},
+}  # fmt: skip
+
+
+def test_every_pruner_that_optuna_has_is_known_by_its_name() -> None:
+    here = {pruner.__name__ for pruner in pieces.PRUNERS.values()}
+    assert here == set(optuna.pruners.__all__) - {"BasePruner"}
+    assert set(pieces.PRUNERS) == set(tables.PRUNERS) == set(PRUNERS)
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_a_pruner_s_arguments_are_those_that_optuna_gives_it(name: str) -> None:
+    parameters = arguments_of(pieces.PRUNERS[name])
+    assert {argument: set(kinds) for argument, kinds in tables.PRUNERS[name].items()} == {
+        argument: JSON_TYPES[getattr(parameter.annotation, "__name__", parameter.annotation)]
+        for argument, parameter in parameters.items()
+    }
+    required = {argument for argument, parameter in parameters.items() if parameter.default is inspect.Parameter.empty}
+    assert set(tables.REQUIRED_BY_PRUNER.get(name, ())) == required
+
+
+def extremes(name: str) -> Iterator[dict[str, Any]]:
+    """A pruner's arguments with each at either end of what the experiment file allows."""
+    plain = {"percentile": 50, "patience": 1, "wrapped_pruner": None, "lower": 0, "upper": 1}
+    base = {argument: plain[argument] for argument in tables.PRUNERS[name] if argument in plain}
+    for argument, (low, high) in tables.PRUNER_LIMITS.items():
+        if argument in tables.PRUNERS[name]:
+            yield from ({**base, argument: int(end)} for end in (low, high) if math.isfinite(end))
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_what_the_file_allows_a_pruner_optuna_takes_and_can_judge_by(name: str) -> None:
+    for arguments in extremes(name):
+        pruner = pieces.make_pruner(named_of({"name": name, **arguments}), EPOCHS)
+        study = optuna.create_study(pruner=pruner)
+        study.add_trial(optuna.trial.create_trial(value=1, intermediate_values={1: 1, 2: 2, 3: 3}))
+        trial = study.ask()
+        for epoch in range(1, 4):
+            trial.report(epoch, epoch)
+            assert trial.should_prune() in (True, False)
+
+
+def test_every_bounded_argument_belongs_to_a_pruner() -> None:
+    assert set(tables.PRUNER_LIMITS) <= {argument for pruner in tables.PRUNERS.values() for argument in pruner}
