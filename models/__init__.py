@@ -7,12 +7,12 @@ so that an experiment file is checked in milliseconds; torch comes in when an en
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from models.registry import Entry, takes, user_callable
+from models.registry import CALLABLE, Entry, ModelError, takes, user_callable
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["LOSSES", "MODELS", "Entry", "build", "user_callable"]
+__all__ = ["CALLABLE", "LOSSES", "MODELS", "Entry", "ModelError", "build", "user_callable"]
 
 MODELS: dict[str, Entry] = {
     "alexnet": Entry("models.alexnet:alexnet", compact=bool, batch_norm=bool, dropout=float),
@@ -20,7 +20,7 @@ MODELS: dict[str, Entry] = {
 
 LOSSES: dict[str, Entry] = {
     "cross_entropy": Entry("models.losses:cross_entropy"),
-    "smooth_cross_entropy": Entry("models.losses:smooth_cross_entropy"),
+    "smooth_cross_entropy": Entry("models.losses:smooth_cross_entropy", smoothing=float),
 }
 
 

@@ -2,8 +2,15 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
+
+CALLABLE = r"\w+(\.\w+)*:\w+"
+
+
+class ModelError(ValueError):
+    """A model or loss that cannot be found, in a sentence for the user."""
 
 
 class Entry:
@@ -21,19 +28,19 @@ class Entry:
 
 
 def user_callable(path: str) -> Callable[..., Any]:
-    """Import the callable at "package.module:callable".
-
-    Raises ValueError with a sentence for the user when there is none.
-    """
+    """Import the callable at "package.module:callable". Raises ModelError when there is none."""
+    if not re.fullmatch(CALLABLE, path):
+        raise ModelError(f'{path}: write "package.module:callable"')
     module_name, _, name = path.partition(":")
     try:
-        found = getattr(importlib.import_module(module_name), name)
+        module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise ValueError(f"{path}: there is no module {error.name!r} on the Python path") from error
-    except AttributeError as error:
-        raise ValueError(f"{path}: the module {module_name} has no {name!r}") from error
+        raise ModelError(f"{path}: there is no module {error.name!r} on the Python path") from error
+    found = getattr(module, name, None)
+    if found is None:
+        raise ModelError(f"{path}: the module {module_name} has no {name!r}")
     if not callable(found):
-        raise ValueError(f"{path}: is a {type(found).__name__}, not something to call")
+        raise ModelError(f"{path}: is a {type(found).__name__}, not something to call")
     return found  # type: ignore[no-any-return]
 
 

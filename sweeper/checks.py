@@ -4,10 +4,11 @@ Every check works on the file's plain values and skips what is missing or of a w
 """
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from models import LOSSES, MODELS
+from models import CALLABLE, LOSSES, MODELS
 from sweeper.experiment import DATASET_NAMES, INF, METHODS, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
 from sweeper.source import Path, Source, shown, unknown
 
@@ -61,6 +62,8 @@ def check_model(source: Source, path: Path, model: Any) -> None:
         if not _is_finite(value):
             source.add((*path, argument), f"given {shown(value)}, allowed finite numbers")
     if ":" in name:
+        if not re.fullmatch(CALLABLE, name):
+            source.add((*path, "name"), f'given {shown(name)}, allowed a model\'s name or "package.module:callable"')
         return
     if name not in MODELS:
         source.add((*path, "name"), f'{unknown(name, MODELS, "model")}, or "package.module:callable"')

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sweeper.experiment import Experiment
     from sweeper.store import Sweep
 
-BAD_INPUT = 2
+BAD_INPUT, STOPPED = 2, 128
 
 app = typer.Typer(
     help="Grid search for image classifiers: one YAML file, every trial tracked, pruned, resumable and comparable.",
@@ -116,7 +116,8 @@ def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> int:
     if options["executor"] not in ("ray", "inline"):
         raise typer.BadParameter(f"given --executor {options['executor']}, allowed ray or inline")
     code = run_sweep(sweep, experiment, _console(), **options)
-    _print_results(sweep, experiment, top=20)
+    if code < STOPPED:
+        _print_results(sweep, experiment, top=20)
     return code
 
 

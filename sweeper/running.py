@@ -46,8 +46,8 @@ def run_sweep(
             counts = _counts(sweeping.records)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.path}")
             if is_published(sweep, sweeping.records, uri):
-                return _code(counts, [], None)
-            return _code(counts, publish(sweep, experiment, uri, console), None)
+                return _code(counts, [])
+            return _code(counts, publish(sweep, experiment, uri, console))
         return _run(sweeping, search.total, uri, executor, address, console)
 
 
@@ -57,12 +57,24 @@ def _run(sweeping: Sweeping, total: int, uri: str, executor: str, address: str |
     publisher.start()
     ended = Counter(r.state for r in sweeping.records if r.result and not sweeping.goes_on(r))
     console.print(f"{experiment.name}: {total} trials, {ended.total()} ended already; in {sweep.folder.path}")
-    with View(console, experiment, total, ended) as view:
-        received = run(sweeping, executor, address, [view, publisher])
-    unpublished = _finish(publisher, sweep, experiment, console)
+    try:
+        with View(console, experiment, total, ended) as view:
+            received = run(sweeping, executor, address, [view, publisher])
+    except BaseException:
+        _leave(publisher, sweep)
+        raise
     if received:
+        _leave(publisher, sweep)
         console.print(f"stopped; everything is saved. Go on with: sweeper resume {experiment.name!r}")
-    return _code(_counts(sweep.records()), unpublished, received)
+        return 128 + received
+    unpublished = _finish(publisher, sweep, experiment, console)
+    return _code(_counts(sweep.records()), unpublished)
+
+
+def _leave(publisher: Publisher, sweep: Sweep) -> None:
+    """Publish, quickly, that the sweep has stopped: what is saved so far, and no run left RUNNING."""
+    files = {"experiment.yaml": sweep.folder.read("experiment.yaml")} if sweep.exists() else {}
+    publisher.finish(sweep.records(), Parent(files, {}, is_over=False))
 
 
 def publish(sweep: Sweep, experiment: Experiment, uri: str, console: Console, register: str | None = None) -> list[str]:
@@ -173,10 +185,8 @@ def _told(counts: Mapping[TrialState, int]) -> str:
     return f"{ended} trials have ended ({', '.join(f'{number} {state}' for state, number in counts.items())})"
 
 
-def _code(counts: Mapping[TrialState, int], unpublished: Sequence[str], received: int | None) -> int:
-    """The exit code: 130 or 143 when stopped, 3 when trials failed, 4 when not all was published, else 0."""
-    if received:
-        return 128 + received
+def _code(counts: Mapping[TrialState, int], unpublished: Sequence[str]) -> int:
+    """The exit code of a sweep that ended: 3 when trials failed, 4 when not all was published, else 0."""
     if counts.get(TrialState.FAILED):
         return FAILED
     return NOT_PUBLISHED if unpublished else 0

@@ -101,6 +101,8 @@ def canonical_json(value: Any) -> str:
 
 
 def _canonical(value: Any) -> Any:
+    if value is None or isinstance(value, str | int):
+        return value
     if isinstance(value, Mapping):
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

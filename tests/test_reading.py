@@ -363,6 +363,7 @@ WRONG_MODELS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "unknown argument": ("{name: alexnet, droput: 0.1}", "model.droput", ("did you mean `dropout`?",)),
     "argument of a wrong type": ("{name: alexnet, compact: 1}", "model.compact", ("given 1", "true or false")),
     "argument that is no number": ("{name: alexnet, dropout: .nan}", "model.dropout", ("finite",)),
+    "callable without a module": ("{name: ':tiny'}", "model.name", ("package.module:callable",)),
     "no number in a model of one's own": ("{name: 'a:b', widths: [1, .inf]}", "model.widths", ("finite",)),
 }  # fmt: skip
 

@@ -159,10 +159,6 @@ class Driver:
     def advance(self, files: Files) -> None:
         """One epoch of a trial, or the report of what its checkpoint holds."""
         rows = self.running[files.trial.key]
-        if self.world.draw.random() < self.world.deaths:
-            files.saved = self.world.draw.randint(0, len(files.rows))
-            self.running[files.trial.key] = None
-            return
         if rows is None and files.saved:
             rows = files.rows[: files.saved]
         else:
@@ -177,7 +173,10 @@ class Driver:
         self.search.report(files.trial, rows)
         is_pruned = self.search.should_prune(files.trial)
         self.world.instant()
-        if len(rows) == EPOCHS:
+        if self.world.draw.random() < self.world.deaths:  # the worker dies with the answer, and is started anew
+            files.saved = self.world.draw.randint(0, len(files.rows))
+            self.running[files.trial.key] = None
+        elif len(rows) == EPOCHS:
             self.end(files, TrialState.COMPLETE, rows)
         elif is_pruned:
             files.saved = len(rows)
@@ -256,15 +255,15 @@ class TestEverySearch:
         assert len(set(cells)) == len(cells)
 
     def test_it_decides_alike_in_whatever_order_trials_end(self, subject: Experiment, undisturbed: World) -> None:
-        for turn, slots in enumerate((2, 3, self.window)):
-            world = World(subject, self.window, random.Random(turn), slots, deaths=0.02).run()
+        for turn, slots in enumerate((2, self.window)):
+            world = World(subject, self.window, random.Random(turn), slots, deaths=0.1).run()
             assert world.outcome == undisturbed.outcome
 
     def test_it_decides_alike_however_often_it_is_killed(self, subject: Experiment, undisturbed: World) -> None:
         for turn, slots in enumerate((1, 3)):
             draw = random.Random(turn)
             lives = iter([draw.randint(0, 60) for _ in range(4)])
-            world = World(subject, self.window, draw, slots, deaths=0.02, lives=lives).run()
+            world = World(subject, self.window, draw, slots, deaths=0.1, lives=lives).run()
             assert next(lives, None) is None
             assert world.outcome == undisturbed.outcome
 
@@ -405,6 +404,23 @@ def test_a_small_space_is_used_up_cell_by_cell_and_then_done_with(method: str) -
     assert len(cells) == len(world.disk) == world.search().total == 10
     assert world.search().is_exhausted
     assert World(subject, 2, random.Random(1), lives=iter([9, 30, 50])).run().outcome == world.outcome
+
+
+def test_the_last_cells_of_a_space_are_found_without_luck() -> None:
+    space = f"{{lr: {[1 + step for step in range(20)]}, step_size: {{int: [1, 10]}}}}"
+    search = Search(experiment(f"{{method: random, trials: 999, space: {space}}}"), fingerprint)
+    drawn = [trial.cell for trial in asked(search)]
+    assert len({canonical_json(cell) for cell in drawn}) == len(drawn) == 200
+
+
+@pytest.mark.parametrize("method", ["qmc", "cmaes"])
+def test_included_cells_are_not_taken_for_draws_when_a_search_is_rebuilt(method: str) -> None:
+    include = ", ".join(f"{{lr: {lr}, momentum: 0.5}}" for lr in (0.1, 0.2, 0.3, 0.4))
+    space = "{lr: {uniform: [0.001, 1]}, momentum: {uniform: [0, 0.9]}}"
+    subject = experiment(f"{{method: {method}, trials: 8, space: {space}, include: [{include}]}}")
+    lives = iter([5, 20, 40, 40])
+    assert World(subject, 1, lives=lives).run().outcome == World(subject, 1).run().outcome
+    assert next(lives, None) is None
 
 
 @pytest.mark.parametrize("method", ["random", "tpe"])

@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -19,7 +20,6 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.tune.stopper import Stopper
 
 from sweeper.experiment import Experiment, Resources
 from sweeper.launch.driver import Driver
@@ -27,12 +27,12 @@ from sweeper.store import Row, Sweep
 from sweeper.training import fit
 from sweeper.trial import Answer, Trial
 
-GRACE_SECONDS = 6.0  # how long halted trials may take to finish their epoch and save
+GRACE_SECONDS = 3.0  # how long halted trials may take to finish their epoch and save
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
-    "TUNE_MAX_PENDING_TRIALS_PG": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -77,12 +77,14 @@ def run_on_ray(driver: Driver) -> None:
     """Run a sweep's trials on the connected cluster until none is left or the driver halts."""
     resources = driver.experiment.resources
     gpus = gpus_per_trial(resources, _cluster().get("GPU", 0))
+    # With fewer waiting trials than workers that start, a started worker would stand idle until the others are up.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(trials_at_once(resources) + 2)
     answers = ray.remote(num_cpus=0)(Answers).remote()
     errors: dict[str, str | None] = {}
     trainable = tune.with_parameters(
         _train, sweep=(driver.sweep.storage.url, driver.sweep.name), experiment=driver.experiment, answers=answers
     )
-    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_Halted):
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": gpus}),
             tune_config=TuneConfig(
@@ -93,7 +95,6 @@ def run_on_ray(driver: Driver) -> None:
                 storage_path=scratch,
                 callbacks=[_Ending(driver, answers, errors)],
                 failure_config=FailureConfig(max_failures=0),
-                stop=_Halting(driver),
                 verbose=0,
             ),
         ).fit()
@@ -135,6 +136,10 @@ def _train(config: dict[str, Any], sweep: tuple[str, str], experiment: Experimen
         tune.report({"error": traceback.format_exc()})
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             raise  # an error on the GPU may have spoiled this process: let Ray start another
+
+
+class _Halted(Exception):
+    """Ends Tune's loop: the trials have saved and stopped, or had their time to."""
 
 
 class _Unsaved:
@@ -193,9 +198,13 @@ class _Ending(_Unsaved, TrialProgressCallback):
         self.has_told_halt = False
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        if self.driver.halted_at is not None and not self.has_told_halt:
+        if self.driver.halted_at is None:
+            return
+        if not self.has_told_halt:
             self.answers.halt.remote()
             self.has_told_halt = True
+        if time.monotonic() - self.driver.halted_at > GRACE_SECONDS or not self.driver.running:
+            raise _Halted
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
@@ -214,20 +223,6 @@ class _Ending(_Unsaved, TrialProgressCallback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         error = self.errors.pop(trial.config["key"], None)
         self.driver.fail(_trial(self.driver, trial), error or _death(trial))
-
-
-class _Halting(_Unsaved, Stopper):
-    """Ends everything when trials that were asked to save have not done so in time."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        halted_at = self.driver.halted_at
-        return halted_at is not None and time.monotonic() - halted_at > GRACE_SECONDS
 
 
 def _death(trial: TuneTrial) -> str:

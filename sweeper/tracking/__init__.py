@@ -6,11 +6,10 @@ What could not be published stays in the folder, and `sweeper sync` publishes it
 import hashlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from sweeper.experiment import Experiment
 from sweeper.store import Record, StoreError, Sweep
-from sweeper.tracking.names import redacted
+from sweeper.tracking.names import redacted, sqlite_path
 from sweeper.tracking.publisher import Parent, Publisher
 from sweeper.trial import canonical_json
 
@@ -27,7 +26,8 @@ def is_published(sweep: Sweep, records: Sequence[Record], uri: str) -> bool:
     """Whether everything in the folder was published to `uri` before, and a database there is still there."""
     if not sweep.folder.exists("published.json"):
         return False
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///").partition("?")[0]).exists():
+    database = sqlite_path(uri)
+    if database is not None and not database.exists():
         return False
     try:
         noted: str = sweep.folder.read_json("published.json")["digest"]

@@ -7,7 +7,6 @@ last of all, at the time its result has: a run that says so is whole.
 
 import logging
 import os
-import re
 import tempfile
 import time
 from collections import Counter
@@ -19,7 +18,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag, ViewType
 
 from sweeper.experiment import Experiment
-from sweeper.store import Folder, Result, Row, Sweep
+from sweeper.store import Result, Row, Sweep
+from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.logged_model import LoggedModel, log_model
 from sweeper.tracking.names import storable
 from sweeper.tracking.values import batches_of, class_metrics, params_of
@@ -38,7 +38,6 @@ STATUS = {
 RUNS_A_REQUEST = 1000
 NAME_LENGTH, TAG_LENGTH = 250, 8000
 TRIAL_FILES = ("per_class.csv", "confusion.csv", "predictions.parquet")
-DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
 
 
 @dataclass
@@ -65,6 +64,7 @@ class SweepRuns:
 
     def __init__(self, uri: str, sweep: Sweep, experiment: Experiment) -> None:
         _silence()
+        make_database(uri)
         self.client = MlflowClient(tracking_uri=uri)
         self.sweep, self.sweep_id, self.description = sweep, sweep.identity(), experiment.description
         self.experiment_id = self._experiment(experiment.name, uri)
@@ -82,7 +82,7 @@ class SweepRuns:
         if found:
             return str(found.experiment_id)
         return str(
-            self.client.create_experiment(name, artifact_location=_artifact_location(uri, self.sweep.storage, name))
+            self.client.create_experiment(name, artifact_location=artifact_location(uri, self.sweep.storage, name))
         )
 
     def _single_runs(self) -> dict[str, Run]:
@@ -152,7 +152,8 @@ class SweepRuns:
         for metrics in batches:
             is_last = metrics is batches[-1]
             news = [RunTag(*tag) for tag in tags.items() if is_last and tag not in run.tags.items()]
-            self.client.log_batch(run.run_id, metrics, params, news)
+            if metrics or params or news:
+                self.client.log_batch(run.run_id, metrics, params, news)
             run.params.update(param.key for param in params)
             run.metrics.update(metric.key for metric in metrics)
             params = []
@@ -220,21 +221,11 @@ def _silence() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def _artifact_location(uri: str, storage: Folder, name: str) -> str | None:
-    """Beside a database; a tracking server knows its own place. MLflow's default would be the current directory."""
-    if not DATABASE.match(uri):
-        return None
-    if uri.startswith("sqlite:///"):
-        return Path(uri.removeprefix("sqlite:///")).absolute().with_name("mlflow-artifacts").joinpath(name).as_uri()
-    place = storage.sub("mlflow-artifacts", name)
-    return Path(place.path).as_uri() if place.is_local else place.url
-
-
 def _begun(history: Sequence[Row], result: Result | None) -> float:
     """When a trial began, as far as its rows tell."""
-    if history:
-        return history[0]["time"] - history[0].get("epoch_seconds", 0.0)
-    return result.ended if result else time.time()
+    first = next(iter(result.history if result else history), None)
+    ended = result.ended if result else time.time()
+    return min(first["time"] - first.get("epoch_seconds", 0.0), ended) if first else ended
 
 
 def _ended_at(result: Result) -> int:

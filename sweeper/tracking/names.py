@@ -5,6 +5,7 @@ A name is letters, digits, `_ - space`, with everything else written as a colon 
 
 import hashlib
 import re
+from pathlib import Path
 
 MAX_LENGTH = 200
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
@@ -48,3 +49,9 @@ def storable(text: str, length: int) -> str:
 def redacted(text: str) -> str:
     """A URI, or a message with URIs in it, without user names, passwords and tokens."""
     return _SECRET.sub(r"\1***", _USER.sub("://***@", text))
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The file of an SQLite URI; None for other stores."""
+    is_file = uri.startswith("sqlite:///") and len(uri) > len("sqlite:///")
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute() if is_file else None

@@ -49,6 +49,10 @@ class _News:
     result: Result | None = None
     is_running: bool = True
 
+    @property
+    def ending(self) -> tuple[TrialState, float] | None:
+        return (self.result.state, self.result.ended) if self.result else None
+
 
 class Publisher:
     """Listens to a sweep and publishes it; see `launch.Listener`. Start it, then call `finish` once.
@@ -62,6 +66,7 @@ class Publisher:
     ) -> None:
         self.uri, self.sweep, self.experiment, self.patience = uri, sweep, experiment, patience_seconds
         self.news: dict[str, _News] = {}
+        self.taken: dict[str, tuple[TrialState, float] | None] = {}
         self.changed = threading.Condition()
         self.parent: Parent | None = None
         self.records: Sequence[Record] = ()
@@ -117,20 +122,31 @@ class Publisher:
         while self.thread.is_alive() and time.monotonic() < self.busy_until:
             self.thread.join(0.2)
         with self.changed:
-            missing = [f"trial {key}" for key in self.news] + self.missing
+            left = [key for key, news in self.news.items() if news.result is None or self.taken.get(key) != news.ending]
+            missing = [f"trial {key}" for key in left] + self.missing
         if missing and self.trouble is None:
             self.trouble = f"{redacted(self.uri)}: no answer"
         return missing
 
     def _work(self) -> None:
-        """The thread: publish news as they come, after a pause what the store would not take, at the end the parent."""
+        """The thread: the trials as there is news of them, at the end the parent, while patience lasts again and again."""
+        self._publish_trials()
+        tries, last = 0, time.monotonic() + self.patience
+        while not (self.news and self.is_outage):
+            self._publish_parent()
+            tries += 1
+            is_hopeless = not self.is_outage and (tries > 1 or self.missing == ["the best model"])
+            if not self.missing or is_hopeless or time.monotonic() > last:
+                return
+            self._pause()
+            self._publish_trials()
+
+    def _publish_trials(self) -> None:
         while not self._has_all_or_gives_up():
             with self.changed:
                 self.changed.wait_for(lambda: self.news or self.parent)
             if not self._round():
                 self._pause()
-        if not (self.news and self.is_outage):
-            self._publish_parent()
 
     def _has_all_or_gives_up(self) -> bool:
         if self.parent is None:
@@ -178,6 +194,7 @@ class Publisher:
 
     def _publish(self, news: _News) -> None:
         self._connected().publish(news.trial, news.history, news.result, news.is_running)
+        self.taken[news.trial.key] = news.ending
         with self.changed:
             if self.news.get(news.trial.key) is news:
                 del self.news[news.trial.key]
@@ -192,7 +209,7 @@ class Publisher:
             self.news[news.trial.key] = self.news.pop(news.trial.key)
 
     def _pause(self) -> None:
-        seconds = 1.0 if self.parent else RETRY_SECONDS[min(self.tries, len(RETRY_SECONDS) - 1)]
+        seconds = min(1.0, self.patience) if self.parent else RETRY_SECONDS[min(self.tries, len(RETRY_SECONDS) - 1)]
         self.tries += 1
         with self.changed:
             is_over = self.parent is not None
@@ -201,20 +218,11 @@ class Publisher:
     def _publish_parent(self) -> None:
         """Publish the best model and the parent run; the one does not keep back the other."""
         steps = {"the best model": self._log_model, "the parent run": self._end_parent}
-        self.missing = list(steps)
+        self.missing, self.is_outage = list(steps), False
         for name, step in steps.items():
             self.busy_until = time.monotonic() + (MODEL_SECONDS if step == self._log_model else STALL_SECONDS)
-            if self._insist(step):
+            if self._attempt(step):
                 self.missing.remove(name)
-
-    def _insist(self, step: Callable[[], None]) -> bool:
-        """Whether a step went well, tried again for as long as the store is out and patience lasts."""
-        while not self._attempt(step):
-            if not self.is_outage or time.monotonic() > self.deadline:
-                return False
-            self.runs = None
-            self._pause()
-        return True
 
     def _log_model(self) -> None:
         assert self.parent is not None

@@ -3,6 +3,7 @@
 All random draws of an epoch are made at once from a CPU generator, so they do not depend on the device or batch size.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -16,8 +17,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 class Draws(NamedTuple):
     """One epoch's random numbers, one a training image; None where an augmentation is not asked for."""
 
-    top_N: Tensor | None
-    left_N: Tensor | None
+    corner_2N: Tensor | None  # top and left of the window to cut
     flip_N: Tensor | None
 
 
@@ -26,39 +26,44 @@ def padding_of(image_size: int) -> int:
     return image_size // 8
 
 
-def draw(names: tuple[str, ...], count: int, image_size: int, generator: torch.Generator) -> Draws:
-    """Draw what the named augmentations need for `count` images."""
-    places = 2 * padding_of(image_size) + 1
-    offset_2N = torch.randint(places, (2, count), generator=generator) if "random_crop" in names else (None, None)
-    flip_N = torch.rand(count, generator=generator) < 0.5 if "horizontal_flip" in names else None
-    return Draws(offset_2N[0], offset_2N[1], flip_N)
+def draw(
+    names: tuple[str, ...], count: int, image_size: int, generator: torch.Generator, device: torch.device
+) -> Draws:
+    """Draw what the named augmentations need for `count` images; the numbers then lie on the device."""
+    corner_2N = flip_N = None
+    if "random_crop" in names:
+        corner_2N = torch.randint(2 * padding_of(image_size) + 1, (2, count), generator=generator).to(device)
+    if "horizontal_flip" in names:
+        flip_N = (torch.rand(count, generator=generator) < 0.5).to(device)
+    return Draws(corner_2N, flip_N)
 
 
 def augment(images_NCHW: Tensor, draws: Draws, rows: slice) -> Tensor:
     """Apply rows `rows` of an epoch's draws to a batch of the same number of uint8 images."""
-    if draws.top_N is not None and draws.left_N is not None:
-        images_NCHW = pad_and_crop(images_NCHW, draws.top_N[rows], draws.left_N[rows])
+    if draws.corner_2N is not None:
+        images_NCHW = pad_and_crop(images_NCHW, *draws.corner_2N[:, rows])
     if draws.flip_N is not None:
-        flip_N111 = draws.flip_N[rows].to(images_NCHW.device)[:, None, None, None]
-        images_NCHW = torch.where(flip_N111, images_NCHW.flip(3), images_NCHW)
+        images_NCHW = torch.where(draws.flip_N[rows, None, None, None], images_NCHW.flip(3), images_NCHW)
     return images_NCHW
 
 
 def pad_and_crop(images_NCHW: Tensor, top_N: Tensor, left_N: Tensor) -> Tensor:
     """Pad with zeros on all sides, then cut an S x S window at each image's (top, left)."""
-    size, device = images_NCHW.shape[-1], images_NCHW.device
+    size = images_NCHW.shape[-1]
     padded_NCHW = F.pad(images_NCHW, [padding_of(size)] * 4)
-    pixel_S = torch.arange(size, device=device)
-    row_NS, column_NS = top_N.to(device)[:, None] + pixel_S, left_N.to(device)[:, None] + pixel_S
-    image_N = torch.arange(len(images_NCHW), device=device)
-    cut_NHWC = padded_NCHW.permute(0, 2, 3, 1)[image_N[:, None, None], row_NS[:, :, None], column_NS[:, None, :]]
-    return cut_NHWC.permute(0, 3, 1, 2)
+    windows_NCYXHW = padded_NCHW.unfold(2, size, 1).unfold(3, size, 1)  # a view: every window at its (top, left)
+    return windows_NCYXHW[torch.arange(len(images_NCHW), device=images_NCHW.device), :, top_N, left_N]
 
 
 def normalise(images_NCHW: Tensor) -> Tensor:
     """uint8 in [0, 255] to float with ImageNet's mean and deviation taken out, channels last in memory."""
-    scale = torch.tensor([1 / (255 * deviation) for deviation in IMAGENET_DEVIATION], device=images_NCHW.device)
-    shift = torch.tensor([-mean / dev for mean, dev in zip(IMAGENET_MEAN, IMAGENET_DEVIATION, strict=True)])
-    shift = shift.to(images_NCHW.device)
-    scaled_NCHW = images_NCHW.to(torch.float32, memory_format=torch.channels_last) * scale[:, None, None]
-    return scaled_NCHW + shift[:, None, None]
+    scale_C11, shift_C11 = _scale_and_shift(images_NCHW.device)
+    return (images_NCHW * scale_C11).add_(shift_C11).contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _scale_and_shift(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Copied to the device once: a copy from the host waits for it."""
+    mean_C, deviation_C = (torch.tensor(part, dtype=torch.float64) for part in (IMAGENET_MEAN, IMAGENET_DEVIATION))
+    scale_C, shift_C = 1 / (255 * deviation_C), -mean_C / deviation_C
+    return scale_C.float().to(device)[:, None, None], shift_C.float().to(device)[:, None, None]

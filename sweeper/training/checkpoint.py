@@ -14,6 +14,7 @@ from sweeper.store import Folder, StoreError
 
 _PREFIX = b"sha256:"
 _COMMENT_BYTES = len(_PREFIX) + 64
+_TAIL_BYTES = 2 + _COMMENT_BYTES
 
 
 def save(folder: Folder, name: str, state: dict[str, Any]) -> None:
@@ -21,16 +22,19 @@ def save(folder: Folder, name: str, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     body = buffer.getbuffer()[:-2]  # a zip ends with the length of its comment, here 0 in two bytes
-    comment = _PREFIX + hashlib.sha256(body).hexdigest().encode()
-    folder.write(name, b"".join((body, struct.pack("<H", _COMMENT_BYTES), comment)))
+    folder.write(name, b"".join((body, _tail(body))))
 
 
 def load(folder: Folder, name: str) -> dict[str, Any]:
     """Read what `save` wrote. Raises StoreError that names the file when it is torn or damaged."""
     content = folder.read(name)
-    body, comment = content[: -_COMMENT_BYTES - 2], content[-_COMMENT_BYTES:]
-    if comment != _PREFIX + hashlib.sha256(body).hexdigest().encode():
+    if content[-_TAIL_BYTES:] != _tail(memoryview(content)[:-_TAIL_BYTES]):
         damaged = f"{folder.at(name)} is damaged: its checksum is wrong. Remove it to train this trial from the start"
         raise StoreError(damaged)
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
+
+
+def _tail(body: memoryview) -> bytes:
+    """The zip's comment, after its length."""
+    return struct.pack("<H", _COMMENT_BYTES) + _PREFIX + hashlib.sha256(body).hexdigest().encode()

@@ -43,7 +43,7 @@ def fit(trial: Trial, sweep: Sweep, experiment: Experiment, report: Report) -> R
     """Train a trial to its end from its checkpoint, if it has one, and write its `result.json`.
 
     Returns its result (the one it has, when it has ended before), or None when the driver said HALT.
-    Raises DataError when the data set is not the one the trial was planned on.
+    Raises DataError when the data set is not the one the trial was planned on, StoreError for a damaged checkpoint.
     """
     folder, machine = sweep.trial(trial.key), sweep.machine()
     if folder.exists("result.json"):
@@ -51,7 +51,11 @@ def fit(trial: Trial, sweep: Sweep, experiment: Experiment, report: Report) -> R
     if machine is None:
         raise ValueError(f"{sweep.folder.url} has no machine.json; start the sweep with `sweeper run`")
     dataset = _dataset(trial, experiment)
-    trainer = Trainer(trial.settings, dataset, split(dataset, trial.settings.data.split), machine)
+    indices = split(dataset, trial.settings.data.split)
+    if experiment.objective.metric.startswith("val/") and not len(indices.val_N):
+        raise DataError(f"{experiment.objective.metric} is the objective, but data.split leaves no validation images")
+    trainer = Trainer(trial.settings, dataset, indices, machine)
+    _remove_torn(folder)
     progress = _resume(trainer, folder)
     state = _train(trainer, progress, folder, experiment, report)
     if state is None:
@@ -113,6 +117,14 @@ def _save(trainer: Trainer, progress: Progress, folder: TrialFolder) -> None:
     state = {**trainer.state(), "best": best, "history": list(progress.history)}
     checkpoint.save(folder, "checkpoint.pt", state)
     progress.saved_epoch, progress.saved_at = progress.epoch, time.monotonic()
+
+
+def _remove_torn(folder: TrialFolder) -> None:
+    """Remove what a killed process was writing."""
+    for part in (folder, folder.artifacts):
+        for name in part.names():
+            if name.endswith(".tmp"):
+                part.remove(name)
 
 
 def _resume(trainer: Trainer, folder: TrialFolder) -> Progress:

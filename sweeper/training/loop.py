@@ -18,6 +18,7 @@ from sweeper.data.split import Indices
 from sweeper.experiment import Settings
 from sweeper.store import Machine, Row
 from sweeper.training.augment import augment, draw, normalise
+from sweeper.training.machine import settle
 from sweeper.training.metrics import Evaluation, evaluate_logits
 from sweeper.training.optim import learning_rate, make_optimizer
 
@@ -34,7 +35,7 @@ class Trainer:
         self.train_N, self.val_N, self.test_N = (torch.from_numpy(part) for part in indices)
         precision = machine.precision if settings.train.precision == "auto" else settings.train.precision
         self.autocast = precision == "bfloat16"
-        torch.set_num_threads(machine.threads)
+        settle(machine)
         torch.manual_seed(epoch_seed(settings.seed, 0))
         network = build(settings.model.name, settings.model.arguments, len(dataset.classes), settings.data.image_size)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
@@ -47,19 +48,21 @@ class Trainer:
         train, data = self.settings.train, self.settings.data
         generator = torch.Generator().manual_seed(epoch_seed(self.settings.seed, epoch))
         torch.manual_seed(epoch_seed(self.settings.seed, epoch))
-        order_N = self.train_N[torch.randperm(len(self.train_N), generator=generator)]
-        draws = draw(data.augment, len(order_N), data.image_size, generator)
+        order_N = self.train_N[torch.randperm(len(self.train_N), generator=generator)].to(self.device)
+        draws = draw(data.augment, len(order_N), data.image_size, generator, self.device)
         rate = learning_rate(train, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         sums_2 = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.network.train()
-        for rows in batches(len(order_N), train.batch_size):
-            at_N = order_N[rows].to(self.device)
+        slices = batches(len(order_N), train.batch_size)
+        for rows in slices:
+            at_N = order_N[rows]
             sums_2 += self.step(augment(self.images_NCHW[at_N], draws, rows), self.labels_N[at_N])
-        loss, hits = (sums_2 / len(order_N)).tolist()
+        seen = slices[-1].stop
+        loss, hits = (sums_2 / seen).tolist()
         seconds = time.perf_counter() - start
-        return {"train/loss": loss, "train/top1": hits, "lr": rate, "images_per_second": len(order_N) / seconds}
+        return {"train/loss": loss, "train/top1": hits, "lr": rate, "images_per_second": seen / seconds}
 
     def step(self, images_NCHW: Tensor, labels_N: Tensor) -> Tensor:
         """One optimiser step; returns the batch's summed loss and hits, (2,), on the device."""
@@ -80,9 +83,10 @@ class Trainer:
     def evaluate(self, indices_N: Tensor) -> Evaluation:
         """Every metric of the network as it is on the images at `indices_N`."""
         self.network.eval()
-        parts = [indices_N[rows].to(self.device) for rows in batches(len(indices_N), EVALUATION_BATCH, keep_last=True)]
+        indices_N = indices_N.to(self.device)
+        parts = torch.split(indices_N, EVALUATION_BATCH)
         logits_NK = torch.cat([self._logits(self.images_NCHW[at_N]) for at_N in parts])
-        labels_N = self.labels_N[indices_N.to(self.device)]
+        labels_N = self.labels_N[indices_N]
         return evaluate_logits(logits_NK, labels_N, self.loss(logits_NK, labels_N))
 
     def weights(self) -> dict[str, Tensor]:
@@ -102,11 +106,11 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
 
 
-def batches(count: int, size: int, keep_last: bool = False) -> list[slice]:
+def batches(count: int, size: int) -> list[slice]:
     """Slices of `size` over `count` images. A last batch of one image, which normalisation cannot take, is left out."""
-    slices = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    is_single = len(slices) > 1 and slices[-1].stop - slices[-1].start == 1
-    return slices[:-1] if is_single and not keep_last and size > 1 else slices
+    if size > 1 and count > 1 and count % size == 1:
+        count -= 1
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _resident(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """What a machine decides for a sweep: device, precision, threads a trial, and how far the search looks back."""
 
+import ctypes
 import os
 
 import torch
@@ -36,11 +37,37 @@ def honour(machine: Machine) -> None:
         )
 
 
+def settle(machine: Machine) -> None:
+    """Make this process compute as the sweep's machine decided, and fast; called before a network is built."""
+    torch.set_num_threads(machine.threads)
+    # The momentum of dead units fades into denormal numbers, on which a CPU is ten times slower.
+    torch.set_flush_denormal(True)
+    _keep_freed_memory()
+    if machine.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep freed memory: else every large gradient's pages come anew from the kernel at each step.
+
+    Only memory of the main arena is kept, so a thread that trains needs MALLOC_ARENA_MAX=1 in its process's environment.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+        libc.mallopt(M_MMAP_MAX, 0)
+
+
 def processor(device: str) -> str:
-    """The vector instructions of the CPU, or the name of the GPU."""
+    """The maker of the CPU and its vector instructions, by which libraries choose their kernels; or the GPU's name."""
     if device == "cuda":
         return str(torch.cuda.get_device_name())
-    return str(torch.backends.cpu.get_cpu_capability()) + ("+AMX" if "amx_bf16" in cpu_flags() else "")
+    extensions = [name for flag, name in (("avx512_bf16", "BF16"), ("amx_bf16", "AMX")) if flag in cpu_flags()]
+    instructions = "+".join([torch.backends.cpu.get_cpu_capability(), *extensions])
+    return f"{cpu_facts().get('vendor_id', 'CPU')} {instructions}"
 
 
 def has_fast_bfloat16(device: str) -> bool:
@@ -51,8 +78,15 @@ def has_fast_bfloat16(device: str) -> bool:
 
 
 def cpu_flags() -> set[str]:
-    """The CPU's feature flags as Linux lists them; none elsewhere."""
+    """The CPU's feature flags."""
+    return set(cpu_facts().get("flags", "").split())
+
+
+def cpu_facts() -> dict[str, str]:
+    """What Linux says of the first CPU; nothing elsewhere."""
     if not os.path.exists("/proc/cpuinfo"):
-        return set()
+        return {}
     with open("/proc/cpuinfo") as file:
-        return next((set(line.split()[2:]) for line in file if line.startswith("flags")), set())
+        first, _, _ = file.read().partition("\n\n")
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -23,8 +23,7 @@ class Evaluation:
 
 def evaluate_logits(logits_NK: Tensor, labels_N: Tensor, loss: Tensor) -> Evaluation:
     """All metrics of `logits_NK` against `labels_N`, with one transfer from the device."""
-    probabilities_NK = logits_NK.softmax(1)
-    confidences_N, predictions_N = probabilities_NK.max(1)
+    predictions_N, confidences_N = logits_NK.argmax(1), logits_NK.softmax(1).amax(1)
     is_right_N = predictions_N == labels_N
     top5_N = top_k_hits(logits_NK, labels_N, 5)
     scalars = torch.stack(
@@ -36,9 +35,14 @@ def evaluate_logits(logits_NK: Tensor, labels_N: Tensor, loss: Tensor) -> Evalua
 
 
 def top_k_hits(logits_NK: Tensor, labels_N: Tensor, k: int) -> Tensor:
-    """Whether the label is among the k largest logits, (N,) bool; all of them count when K < k."""
-    best_Nk = logits_NK.topk(min(k, logits_NK.shape[1]), dim=1).indices
-    return (best_Nk == labels_N[:, None]).any(1)
+    """Whether the label is among the k largest logits, (N,) bool; all of them count when K < k.
+
+    Of equal logits, common in bfloat16, the lower class comes first, as with argmax; NaN is never a hit.
+    """
+    own_N1 = logits_NK.gather(1, labels_N[:, None])
+    is_lower_NK = torch.arange(logits_NK.shape[1], device=labels_N.device) < labels_N[:, None]
+    is_ahead_NK = ~(logits_NK <= own_N1) | ((logits_NK == own_N1) & is_lower_NK)
+    return is_ahead_NK.sum(1) < k
 
 
 def confusion(predictions_N: Tensor, labels_N: Tensor, classes: int) -> Tensor:

@@ -1,0 +1,47 @@
+"""The databases that MLflow is given directly, without a tracking server."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import filelock
+from mlflow import MlflowClient
+
+from sweeper.store import Folder
+from sweeper.tracking.names import sqlite_path
+
+DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
+OTHERS_SECONDS = 60.0
+
+
+def make_database(uri: str) -> None:
+    """Make an SQLite database that is not there: whole, or not at all.
+
+    MLflow's migrations are not atomic: a process killed in the middle of them, or two at once, leave a database that
+    no later one can use or repair.
+    """
+    path = sqlite_path(uri)
+    if path is None or path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{path}.lock", timeout=OTHERS_SECONDS):
+        if path.exists():
+            return
+        scratch = path.with_name(f"{path.name}.new")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        MlflowClient(tracking_uri=f"sqlite:///{scratch / 'mlflow.db'}").search_experiments(max_results=1)
+        os.replace(scratch / "mlflow.db", path)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def artifact_location(uri: str, storage: Folder, name: str) -> str | None:
+    """Beside a database; a tracking server knows its own place. MLflow's default would be the current directory."""
+    if not DATABASE.match(uri):
+        return None
+    path = sqlite_path(uri)
+    if path is not None:
+        return path.with_name("mlflow-artifacts").joinpath(name).as_uri()
+    place = storage.sub("mlflow-artifacts", name)
+    return Path(place.path).as_uri() if place.is_local else place.url

@@ -1,0 +1,78 @@
+"""The command line as a user runs it: real processes, ended by the id they were started with."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 150
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+
+
+def sweeper(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and check its exit code."""
+    words = [sys.executable, "-m", "sweeper.cli", *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT, env=environment(), check=False)
+    assert done.returncode == expect, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A command that runs meanwhile; killed at the end if it still does."""
+    words = [sys.executable, "-m", "sweeper.cli", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment(), start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate(timeout=SECONDS)
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds: float = SECONDS) -> None:
+    """Wait for something that a process is about to do."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "it has not happened in time"
+        time.sleep(0.02)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=SECONDS)
+
+
+def ended(storage: Path, name: str) -> int:
+    """How many trials have a result."""
+    return len(list(storage.glob(f"{name}/trials/*/result.json")))
+
+
+def table(storage: Path, name: str) -> str:
+    return sweeper("export", name, "--storage", storage).stdout
+
+
+def check_mlflow(storage: Path, trials: int) -> Counter[str]:
+    """One parent and one run a trial, none RUNNING, each (run, metric, step) once; returns the statuses."""
+    database = sqlite3.connect(storage / "mlflow.db")
+    keys = [row[0] for row in database.execute("select value from tags where key = 'sweeper.trial_key'")]
+    statuses = Counter(row[0] for row in database.execute("select status from runs"))
+    repeated = database.execute("select run_uuid, key, step from metrics group by 1, 2, 3 having count(*) > 1").fetchall()
+    database.close()
+    assert len(keys) == len(set(keys)) == trials
+    assert statuses.total() == trials + 1
+    assert "RUNNING" not in statuses
+    assert not repeated
+    return statuses

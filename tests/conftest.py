@@ -1,0 +1,13 @@
+"""Every test works in folders of its own; nothing is read from or written to the user's."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A cache of prepared images for the session, also for the processes that tests start."""
+    os.environ["SWEEPER_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    for name in ("SWEEPER_STORAGE", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
+        os.environ.pop(name, None)

@@ -1,0 +1,64 @@
+"""The house stands as designed: arrows point down, and what need not be heavy is light."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("dashboards", "mlflow", "numpy", "optuna", "pandas", "plotly", "ray", "sklearn", "torch", "torchvision")
+
+
+def imported_by(statement: str) -> list[str]:
+    """The heavy packages that a fresh interpreter has loaded after a statement."""
+    code = f"import json, sys; {statement}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    names: list[str] = json.loads(done.stdout.splitlines()[-1])
+    return names
+
+
+def test_arrows_point_down_only() -> None:
+    command = [
+        str(Path(sys.executable).parent / "lint-imports"),
+        "--config",
+        str(ROOT / "pyproject.toml"),
+        "--no-cache",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 broken" in done.stdout
+
+
+def test_the_command_line_loads_nothing_heavy() -> None:
+    assert imported_by("import sweeper.cli") == []
+
+
+@pytest.mark.parametrize("module", ["reading", "space", "trial", "store", "progress"])
+def test_reading_an_experiment_and_a_folder_loads_nothing_heavy(module: str) -> None:
+    assert imported_by(f"import sweeper.{module}") == []
+
+
+def test_checking_an_experiment_file_loads_nothing_heavy() -> None:
+    text = "name: a\\ndata: {name: digits}\\nmodel: {name: alexnet}\\npruning: {name: median}\\n"
+    assert imported_by(f"from sweeper.reading import read_experiment; read_experiment('{text}', 'f.yaml')") == []
+
+
+def test_the_driver_s_decisions_need_neither_ray_nor_mlflow() -> None:
+    assert not {"ray", "mlflow", "torch", "pandas"} & set(imported_by("import sweeper.search"))
+
+
+def test_training_needs_neither_ray_nor_mlflow_nor_optuna() -> None:
+    assert not {"ray", "mlflow", "optuna", "plotly", "pandas"} & set(imported_by("import sweeper.training"))
+
+
+@pytest.mark.parametrize("package", ["models", "dashboards"])
+def test_leaves_know_nothing_of_sweeper(package: str) -> None:
+    code = f"import pkgutil, importlib, sys, {package}\n"
+    code += (
+        f"for module in pkgutil.iter_modules({package}.__path__): importlib.import_module('{package}.' + module.name)\n"
+    )
+    code += "print(any(name.partition('.')[0] == 'sweeper' for name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["False"]

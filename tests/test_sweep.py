@@ -1,0 +1,151 @@
+"""Whole sweeps as a user runs them: real Ray, real MLflow, real signals."""
+
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.command import check_mlflow, ended, kill, started, sweeper, table, until
+
+GRID = """
+name: grid
+data: {name: digits, image_size: 8, augment: [random_crop]}
+model: {name: "tests.tiny:linear"}
+train: {epochs: 6, batch_size: 64, schedule: step, step_size: 2, gamma: 0.5}
+search:
+  space: {lr: [0.1, 0.03, 0.003], momentum: [0.9, 0.5], batch_size: [32, 64]}
+pruning: {name: median, n_startup_trials: 2, n_warmup_steps: 1}
+checkpoint: {every_seconds: 0}
+"""
+TRIALS = 12
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("files") / "grid.yaml"
+    path.write_text(GRID)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The storage of a sweep that ran on Ray from its start to its end."""
+    storage = tmp_path_factory.mktemp("undisturbed")
+    sweeper("run", file, "--storage", storage)
+    return storage
+
+
+@pytest.fixture
+def copied(undisturbed: Path, tmp_path: Path) -> Path:
+    """The same sweep in a storage of its own, without what was published."""
+    shutil.copytree(undisturbed / "grid", tmp_path / "grid")
+    return tmp_path
+
+
+def test_a_sweep_prunes_and_publishes_every_trial(undisturbed: Path) -> None:
+    statuses = check_mlflow(undisturbed, TRIALS)
+    text = table(undisturbed, "grid")
+    assert text.count(",pruned,") == statuses["KILLED"] > 0
+    assert text.count(",complete,") == statuses["FINISHED"] - 1
+    assert (undisturbed / "grid" / "dashboard.html").stat().st_size > 1_000_000
+
+
+def test_killed_three_times_it_ends_with_the_same_table(file: Path, undisturbed: Path, tmp_path: Path) -> None:
+    for results in (1, 4, 8):
+        with started("run", file, "--storage", tmp_path) as process:
+            until(lambda results=results: ended(tmp_path, "grid") >= results, process)
+            kill(process)
+        assert ended(tmp_path, "grid") < TRIALS
+    sweeper("run", file, "--storage", tmp_path)
+    assert table(tmp_path, "grid") == table(undisturbed, "grid")
+    check_mlflow(tmp_path, TRIALS)
+
+
+def test_inline_ends_with_the_same_table_as_ray(file: Path, undisturbed: Path, tmp_path: Path) -> None:
+    sweeper("run", file, "--storage", tmp_path, "--executor", "inline")
+    assert table(tmp_path, "grid") == table(undisturbed, "grid")
+
+
+def test_a_finished_sweep_runs_nothing_again(file: Path, undisturbed: Path) -> None:
+    results = {path: path.stat().st_mtime_ns for path in undisturbed.glob("grid/trials/*/*")}
+    done = sweeper("run", file, "--storage", undisturbed)
+    assert "nothing to run: 12 trials have ended" in done.stderr
+    assert results == {path: path.stat().st_mtime_ns for path in undisturbed.glob("grid/trials/*/*")}
+
+
+def test_one_more_learning_rate_runs_only_the_new_cells(file: Path, copied: Path) -> None:
+    before = {path: path.read_bytes() for path in copied.glob("grid/trials/*/result.json")}
+    wider = "search.space.lr=[0.1, 0.03, 0.003, 0.01]"
+    done = sweeper("run", file, "--set", wider, "--storage", copied, "--executor", "inline")
+    assert "16 trials, 12 ended already" in done.stderr
+    assert ended(copied, "grid") == 16
+    assert all(path.read_bytes() == content for path, content in before.items())
+    check_mlflow(copied, 16)
+
+
+def test_without_the_pruner_pruned_trials_go_on_as_if_never_pruned(
+    file: Path, copied: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    sweeper("run", file, "--set", "pruning=null", "--storage", copied, "--executor", "inline")
+    fresh = tmp_path_factory.mktemp("unpruned")
+    shutil.copytree(copied / "grid", fresh / "grid", ignore=shutil.ignore_patterns("trials"))
+    sweeper("run", file, "--set", "pruning=null", "--storage", fresh, "--executor", "inline")
+    assert table(copied, "grid") == table(fresh, "grid")
+    assert table(copied, "grid").count(",complete,") == TRIALS
+    check_mlflow(copied, TRIALS)
+
+
+SLOW = ["--set", "model.name=tests.tiny:slow", "--set", "train.epochs=200", "--set", "data.image_size=16"]
+
+
+@pytest.mark.parametrize(
+    ("executor", "number", "code"), [("ray", signal.SIGINT, 130), ("inline", signal.SIGTERM, 143)], ids=["ray", "inline"]
+)
+def test_a_signal_saves_and_stops(file: Path, tmp_path: Path, executor: str, number: int, code: int) -> None:
+    arguments = ["run", file, "--storage", tmp_path, "--executor", executor, *SLOW, "--set", "pruning=null"]
+    with started(*arguments) as process:
+        until(lambda: bool(list(tmp_path.glob("grid/trials/*/history.json"))), process)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "stopped; everything is saved" in errors
+    assert list(tmp_path.glob("grid/trials/*/checkpoint.pt"))
+    assert not list(tmp_path.glob("grid/trials/*/result.json"))
+    begun = len(list(tmp_path.glob("grid/trials/*")))
+    assert check_mlflow(tmp_path, begun) == {"KILLED": begun + 1}
+
+
+def test_a_second_run_on_a_folder_is_told_who_holds_it(file: Path, tmp_path: Path) -> None:
+    with started("run", file, "--storage", tmp_path, "--executor", "inline", *SLOW) as process:
+        until((tmp_path / "grid" / "owner.json").exists, process)
+        second = sweeper("run", file, "--storage", tmp_path, expect=2)
+        assert f"another sweeper is running 'grid' (process {process.pid}" in second.stderr
+
+
+@pytest.mark.parametrize("executor", ["ray", "inline"])
+def test_a_broken_model_fails_its_own_trials_and_can_be_retried(
+    executor: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.touch()
+    monkeypatch.setenv("SWEEPER_TEST_BROKEN", str(broken))
+    experiment = tmp_path / "fragile.yaml"
+    experiment.write_text("""
+name: fragile
+data: {name: digits, image_size: 8, augment: []}
+model: {name: "tests.tiny:fragile"}
+train: {epochs: 2, batch_size: 64}
+search: {space: {lr: [0.1, 0.05], model.breaks: [false, true]}}
+resources: {max_retries: 1}
+""")
+    done = sweeper("run", experiment, "--storage", tmp_path, "--executor", executor, expect=3)
+    assert done.stderr.count("will be tried again: ArithmeticError: this network is broken on purpose") == 2
+    assert "Traceback" not in done.stderr
+    assert table(tmp_path, "fragile").count(",failed,") == table(tmp_path, "fragile").count(",complete,") == 2
+    assert check_mlflow(tmp_path, 4) == {"FINISHED": 3, "FAILED": 2}
+    broken.unlink()
+    assert "nothing to run" in sweeper("resume", "fragile", "--storage", tmp_path, expect=3).stderr
+    sweeper("resume", "fragile", "--retry-failed", "--storage", tmp_path, "--executor", "inline")
+    assert table(tmp_path, "fragile").count(",complete,") == 4
+    assert check_mlflow(tmp_path, 4) == {"FINISHED": 5}

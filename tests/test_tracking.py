@@ -1,0 +1,418 @@
+"""A sweep folder becomes runs in MLflow, each once, however often and from however many processes it is published.
+
+Every test publishes to a real MLflow database, a copy of one that was made once.
+"""
+
+import itertools
+import logging
+import math
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from folders import synthetic_trial, write_trial
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow import MlflowClient
+from mlflow_servers import dump, held
+from publishing import (
+    ENDINGS,
+    a_parent,
+    a_sweep,
+    assert_published,
+    change_result,
+    experiment,
+    finish,
+    live,
+    publish,
+)
+
+from sweeper.store import Sweep
+from sweeper.tracking import Publisher, is_published, note_published, stored_uri
+from sweeper.tracking.publisher import SETTINGS
+from sweeper.tracking.values import METRICS_A_REQUEST, batches_of
+from sweeper.trial import Trial, TrialState
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new database, which takes MLflow two seconds to make."""
+    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{database}").get_experiment_by_name("none")
+    return database
+
+
+@pytest.fixture
+def database(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Path(shutil.copy(empty, tmp_path / "mlflow.db"))
+
+
+@pytest.fixture
+def uri(database: Path) -> str:
+    return f"sqlite:///{database}"
+
+
+def only(database: Path, sweep: Sweep, trial: Trial) -> dict[str, Any]:
+    runs = held(database, sweep.identity())[trial.key]
+    assert len(runs) == 1
+    return runs[0]
+
+
+def test_a_sweep_becomes_one_parent_and_one_run_a_trial(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 12, ENDINGS)
+    publisher = publish(sweep, uri, a_parent(is_over=False))
+    assert (publisher.missing, publisher.trouble) == ([], None)
+    assert_published(database, sweep, is_over=False)
+    assert held(database, sweep.identity())[""][0]["tags"]["mlflow.note.content"] == "a synthetic sweep"
+    assert (tmp_path / "mlflow-artifacts" / "synthetic").is_dir()
+
+
+def test_parameters_are_the_resolved_settings_under_their_names(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep, long = Sweep(str(tmp_path), "synthetic"), "x" * 7000
+    cell = {"lr": 0.1, "model.dropout": 0.5, "data.split.seed": 3, "model.über so!": long, "model.odd": "\udcff\0"}
+    trial = synthetic_trial(0, cell, seed=7)
+    write_trial(sweep, trial, TrialState.COMPLETE, 1)
+    publish(sweep, uri)
+    params = only(database, sweep, trial)["params"]
+    odd = {name: params.pop(name) for name in list(params) if name.startswith("model:2e")}
+    assert params == {
+        "data.name": "digits",
+        "data.split.seed": "3",
+        "model.name": "alexnet",
+        "model.dropout": "0.5",
+        "model.odd": "\\udcff\\0",
+        "epochs": "10",
+        "lr": "0.1",
+        "seed": "7",
+    }
+    assert list(odd.values()) == ["x" * 6000]
+
+
+@pytest.mark.parametrize("count", [50, 51])
+def test_per_class_accuracy_is_metrics_for_up_to_fifty_classes(
+    tmp_path: Path, database: Path, uri: str, count: int
+) -> None:
+    hostile = ["..", "a/b", "<script>", "🐟", "سمكة", "=HYPERLINK(1)", "trailing. ", "x" * 300, "a", "A"]
+    classes = hostile + [f"class {number}" for number in range(count - len(hostile))]
+    sweep = a_sweep(tmp_path, 1, classes=classes)
+    publish(sweep, uri)
+    assert_published(database, sweep)
+    names = {name for name, _, _ in only(database, sweep, sweep.records()[0].trial)["metrics"]}
+    assert len([name for name in names if name.startswith("test_class/")]) == (50 if count == 50 else 0)
+
+
+def test_nan_and_inf_of_a_diverged_trial_are_published_once(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 2, ("diverged",))
+    publish(sweep, uri)
+    publish(sweep, uri)
+    assert_published(database, sweep)
+    metrics = only(database, sweep, sweep.records()[0].trial)["metrics"]
+    last = {name: value for name, step, value in metrics if step == 1 and name in ("train/loss", "val/loss")}
+    assert last["train/loss"] is None
+    assert last["val/loss"] == pytest.approx(1.797e308, rel=1e-3)
+
+
+def test_a_live_sweep_ends_as_one_that_was_synced(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 8, ("complete", "pruned", "diverged", "failed"))
+    publisher = Publisher(uri, sweep, experiment())
+    publisher.start()
+    live(publisher, sweep.records(), pause=0.002)
+    assert finish(publisher) == []
+    assert_published(database, sweep)
+
+
+def test_publishing_again_asks_for_next_to_nothing_and_changes_nothing(
+    tmp_path: Path, database: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = a_sweep(tmp_path, 6, ENDINGS)
+    publish(sweep, uri)
+    before, asked = held(database, sweep.identity()), []
+    for name in ("create_run", "log_batch", "get_metric_history", "log_artifacts", "search_runs", "get_run"):
+        counted(monkeypatch, name, asked)
+    publish(sweep, uri)
+    after = held(database, sweep.identity())
+    assert sorted(asked) == ["log_artifacts", "log_batch", "search_runs"]  # the parent's files and tags
+    for runs in (before, after):
+        runs[""][0].pop("end_time")
+    assert after == before
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, name: str, calls: list[str]) -> None:
+    """Note each call of a client's method, which is made all the same."""
+    method = getattr(MlflowClient, name)
+
+    def noted(*arguments: Any, **options: Any) -> Any:
+        calls.append(name)
+        return method(*arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, name, noted)
+
+
+def test_a_trial_takes_four_calls(tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep, asked = a_sweep(tmp_path, 10, epochs=35), []
+    for name in [name for name in dir(MlflowClient) if not name.startswith("_")]:
+        if callable(getattr(MlflowClient, name)):
+            counted(monkeypatch, name, asked)
+    publish(sweep, uri)
+    assert len(asked) <= 4 * 10 + 8
+
+
+PUBLISHING = """
+import socket, sys, time
+socket.getaddrinfo = print
+from publishing import Sweep, a_parent, experiment, finish, live, Publisher
+sweep = Sweep(sys.argv[1], "synthetic")
+publisher = Publisher(sys.argv[2], sweep, experiment())
+publisher.start()
+records = sweep.records()
+live(publisher, records[:1])
+while publisher.news:
+    time.sleep(0.01)
+print("publishing", flush=True)
+live(publisher, records)
+print(finish(publisher))
+"""
+
+
+def publishing(sweep: Sweep, uri: str) -> subprocess.Popen[str]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTEST_", "CI"))
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", PUBLISHING, sweep.storage.path, uri],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
+    )
+
+
+def test_a_publisher_killed_again_and_again_leaves_nothing_double_and_nothing_out(
+    tmp_path: Path, database: Path, uri: str
+) -> None:
+    """And the process that is let live says nothing on stderr and asks no name server for anything."""
+    sweep, draw = a_sweep(tmp_path, 30, ("complete", "pruned", "failed", "diverged")), random.Random(0)
+    for _ in range(2):
+        process = publishing(sweep, uri)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "publishing\n"
+        time.sleep(draw.uniform(0, 0.8))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert len(held(database, sweep.identity())) < 31
+    said, complained = publishing(sweep, uri).communicate()
+    assert (said, complained) == ("publishing\n[]\n", "")
+    assert_published(database, sweep)
+
+
+def test_a_failed_trial_that_is_retried_goes_on_in_its_run(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 1, ("failed",), epochs=10)
+    publish(sweep, uri)
+    assert_published(database, sweep)
+    record = sweep.records()[0]
+    sweep.trial(record.trial.key).reopen()
+    publisher = Publisher(uri, sweep, experiment())
+    publisher.start()
+    write_trial(sweep, record.trial, TrialState.COMPLETE, 10)
+    measured_again = sweep.records()[0].result
+    assert measured_again is not None
+    history = (record.history[0], *measured_again.history[1:])
+    measured_again = change_result(sweep, record.trial, history=history, ended=1.9e9)
+    live(publisher, sweep.records())
+    publisher.retried(record.trial, "no luck")
+    publisher.started(record.trial, ())
+    publisher.reported(record.trial, measured_again.history[:5], 4)
+    publisher.ended(record.trial, measured_again)
+    assert finish(publisher) == []
+    assert_published(database, sweep)
+
+
+def test_a_pruned_trial_that_goes_on_goes_on_in_its_run(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 1, ("pruned",), epochs=10)
+    publish(sweep, uri)
+    record = sweep.records()[0]
+    write_trial(sweep, record.trial, TrialState.COMPLETE, 10)
+    whole = sweep.records()[0].history
+    change_result(sweep, record.trial, history=(*record.history, *whole[len(record.history) :]), ended=1.9e9)
+    publish(sweep, uri)
+    assert_published(database, sweep)
+
+
+def test_a_trial_that_is_done_anew_keeps_what_was_published_of_it(tmp_path: Path, database: Path, uri: str) -> None:
+    """Its numbers are the same, but not its times, by which MLflow would take them for others."""
+    sweep = a_sweep(tmp_path, 1)
+    publish(sweep, uri)
+    trial = sweep.records()[0].trial
+    result = sweep.trial(trial.key).read_result()
+    later = tuple({**row, "time": row["time"] + 500} for row in result.history)
+    change_result(sweep, trial, history=later, ended=result.ended + 500)
+    publish(sweep, uri)
+    assert_published(database, sweep)
+
+
+def test_an_interrupted_trial_keeps_the_rows_of_its_checkpoint_and_is_not_left_running(
+    tmp_path: Path, database: Path, uri: str
+) -> None:
+    sweep = a_sweep(tmp_path, 2, ("running",), epochs=10)
+    publisher = Publisher(uri, sweep, experiment())
+    publisher.start()
+    for record in sweep.records():
+        publisher.started(record.trial, ())
+        publisher.reported(record.trial, record.history[:3], 2)
+    assert finish(publisher, a_parent(is_over=False)) == []
+    assert_published(database, sweep, is_over=False)
+    for record in sweep.records():
+        assert {step for _, step, _ in only(database, sweep, record.trial)["metrics"]} == {1, 2}
+
+
+def test_runs_that_were_deleted_are_made_again(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep, client = a_sweep(tmp_path, 3), MlflowClient(tracking_uri=uri)
+    publisher = Publisher(uri, sweep, experiment(), patience_seconds=3)
+    publisher.start()
+    live(publisher, sweep.records()[:2])
+    while publisher.news:
+        time.sleep(0.01)
+    runs = held(database, sweep.identity())
+    for key in ("", sweep.records()[0].trial.key):  # in the middle of the sweep
+        client.delete_run(runs[key][0]["run_uuid"])
+    assert finish(publisher) == []
+    client.delete_run(held(database, sweep.identity())[""][0]["run_uuid"])  # and after it
+    publish(sweep, uri)
+    assert_published(database, sweep)
+
+
+def test_an_experiment_that_was_deleted_comes_back(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep, client = a_sweep(tmp_path, 2), MlflowClient(tracking_uri=uri)
+    publish(sweep, uri)
+    client.delete_experiment(client.get_experiment_by_name("synthetic").experiment_id)
+    publish(sweep, uri)
+    assert_published(database, sweep)
+
+
+def test_a_run_that_was_made_twice_is_single_again(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep, client = a_sweep(tmp_path, 2), MlflowClient(tracking_uri=uri)
+    publish(sweep, uri)
+    for key in ("", sweep.records()[0].trial.key):
+        run = held(database, sweep.identity())[key][0]
+        client.create_run(run["experiment_id"], tags=run["tags"])
+    publish(sweep, uri)
+    assert_published(database, sweep)
+
+
+def test_a_run_that_has_part_of_its_rows_gets_the_others(tmp_path: Path, database: Path, uri: str) -> None:
+    """As after a crash in the middle: parameters and half of the rows are there, the end is not."""
+    sweep = a_sweep(tmp_path, 1, epochs=300)
+    record = sweep.records()[0]
+    publisher = Publisher(uri, sweep, experiment())
+    publisher.start()
+    publisher.reported(record.trial, record.history[:150], 150)
+    while publisher.news:
+        time.sleep(0.01)
+    assert len(only(database, sweep, record.trial)["metrics"]) == 150 * 7
+    publish(sweep, uri)
+    assert_published(database, sweep)
+
+
+@given(st.lists(st.integers(1, 900), max_size=30))
+def test_a_request_holds_whole_rows(sizes: list[int]) -> None:
+    rows = [{f"m{i}": 1.0 for i in range(size)} | {"epoch": step, "time": 1.0} for step, size in enumerate(sizes, 1)]
+    batches = list(batches_of(rows))
+    steps = [[metric.step for metric in batch] for batch in batches]
+    assert [step for batch in steps for step in batch] == [
+        step for step, size in enumerate(sizes, 1) for _ in range(size)
+    ]
+    assert all(set(one).isdisjoint(other) for one, other in itertools.pairwise(steps))
+    assert all(len(batch) <= max(METRICS_A_REQUEST, *sizes) for batch in batches)
+
+
+def test_two_sweeps_of_one_name_stay_apart_on_one_store(tmp_path: Path, database: Path, uri: str) -> None:
+    one, other = a_sweep(tmp_path / "one", 3), a_sweep(tmp_path / "other", 3, ("pruned",))
+    for sweep in (one, other, one):
+        publish(sweep, uri)
+    for sweep in (one, other):
+        assert_published(database, sweep)
+
+
+def test_one_trial_that_cannot_be_published_keeps_back_no_other(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 4)
+    broken = sweep.records()[0].trial
+    table = sweep.trial(broken.key).artifacts.read("per_class.csv")
+    sweep.trial(broken.key).artifacts.write("per_class.csv", b"not,what\nsweeper,wrote\n")
+    publisher = Publisher(uri, sweep, experiment())
+    publisher.start()
+    live(publisher, sweep.records())
+    start = time.monotonic()
+    assert finish(publisher) == [f"trial {broken.key}"]
+    assert time.monotonic() - start < 15
+    assert "split" in (publisher.trouble or "")
+    runs = held(database, sweep.identity())
+    assert [runs[r.trial.key][0]["status"] for r in sweep.records()] == ["RUNNING", "FINISHED", "FINISHED", "FINISHED"]
+    assert runs[""][0]["status"] == "FINISHED"
+    sweep.trial(broken.key).artifacts.write("per_class.csv", table)
+    publish(sweep, uri)
+    assert_published(database, sweep)
+
+
+def test_a_store_that_cannot_be_one_is_told_and_does_not_hang(tmp_path: Path) -> None:
+    sweep = a_sweep(tmp_path, 2)
+    publisher = publish(sweep, "gopher://nowhere", patience=0.5)
+    assert "gopher" in (publisher.trouble or "")
+    assert publisher.missing == ["the parent run"]
+    assert len(publisher.news) == 2
+
+
+def test_a_database_that_cannot_be_written_is_told(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 2)
+    locker = sqlite3.connect(database)
+    with locker:
+        locker.execute("DROP TABLE experiments")
+    locker.close()
+    publisher = publish(sweep, uri, patience=0.5)
+    assert "experiments" in (publisher.trouble or "")
+    assert len(publisher.news) == 2
+
+
+def test_what_is_published_is_remembered_without_its_password(tmp_path: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 2)
+    secret = "http://me:s3cr3t@host:5000"
+    assert not is_published(sweep, sweep.records(), secret)
+    note_published(sweep, sweep.records(), secret)
+    assert is_published(sweep, sweep.records(), secret)
+    assert b"s3cr3t" not in sweep.folder.read("published.json")
+    assert not is_published(sweep, sweep.records(), uri)
+    change_result(sweep, sweep.records()[0].trial, ended=5.0)
+    assert not is_published(sweep, sweep.records(), secret)
+    for damaged in (b"{", b"[]", b"{}"):
+        sweep.folder.write("published.json", damaged)
+        assert not is_published(sweep, sweep.records(), secret)
+
+
+def test_a_database_that_is_gone_has_nothing_published(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep = a_sweep(tmp_path, 1)
+    note_published(sweep, sweep.records(), uri)
+    assert is_published(sweep, sweep.records(), uri)
+    database.unlink()
+    assert not is_published(sweep, sweep.records(), uri)
+
+
+def test_publishing_leaves_the_process_as_it_was(tmp_path: Path, database: Path, uri: str) -> None:
+    """A sweep published to one store must not send the next one there."""
+    before, sweep = dict(os.environ), a_sweep(tmp_path, 1)
+    publish(sweep, uri)
+    assert {name: os.environ[name] for name in os.environ if before.get(name) != os.environ[name]} == {}
+    assert stored_uri("/elsewhere") == "sqlite:////elsewhere/mlflow.db"
+    assert logging.getLogger().level == logging.WARNING
+    assert math.isfinite(len(dump(database)))

@@ -1,0 +1,156 @@
+"""A tracking server that is down, dies, fails, hangs or loses answers never holds up a sweep, and misses nothing later.
+
+One real `mlflow server`, behind a proxy that spoils what passes through it.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow_servers import MlflowServer, Proxy, dump, free_port, held
+from publishing import a_sweep, assert_published, experiment, finish, live, publish
+
+from sweeper.store import Sweep
+from sweeper.tracking import Publisher, note_published
+from sweeper.tracking.publisher import SETTINGS
+
+QUICK = 0.005
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    folder = tmp_path_factory.mktemp("server")
+    server = MlflowServer(folder, folder / "mlflow.db")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def proxy(server: MlflowServer) -> Iterator[Proxy]:
+    proxy = Proxy()
+    assert server.uri
+    proxy.target = server.port
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publisher's own settings, but a server that hangs is given up sooner."""
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+
+
+def assert_whole(server: MlflowServer, sweep: Sweep) -> None:
+    assert_published(server.database, sweep, artifacts=server.folder / "artifacts")
+
+
+def assert_quick(seconds: list[float]) -> None:
+    """All but the odd call, in which the scheduler gave the processor to another process."""
+    assert sorted(seconds)[int(0.95 * len(seconds))] < QUICK
+    assert max(seconds) < 0.5
+
+
+def started(uri: str, sweep: Sweep, patience: float = 0.2) -> Publisher:
+    publisher = Publisher(uri, sweep, experiment(), patience_seconds=patience)
+    publisher.start()
+    return publisher
+
+
+def test_a_trial_takes_few_requests(tmp_path: Path, server: MlflowServer, proxy: Proxy) -> None:
+    """Four, and one for each file."""
+    sweep = a_sweep(tmp_path, 5, epochs=35)
+    for trial in (record.trial for record in sweep.records()):
+        for name in ("confusion.csv", "predictions.parquet"):
+            sweep.trial(trial.key).artifacts.write(name, b"x" * 1000)
+    assert publish(sweep, proxy.uri).missing == []
+    assert_whole(server, sweep)
+    assert proxy.requests.total() - proxy.requests["PUT per_class.csv"] * 3 <= 5 * 4 + 10
+    before = proxy.requests.total()
+    publish(sweep, proxy.uri)
+    assert proxy.requests.total() - before <= 10
+    assert_whole(server, sweep)
+
+
+@pytest.mark.parametrize("mode", ["down", "500", "hang"])
+def test_a_server_that_is_out_from_the_start_is_told_of_and_gets_all_later(
+    tmp_path: Path, server: MlflowServer, proxy: Proxy, mode: str
+) -> None:
+    sweep = a_sweep(tmp_path, 4, ("complete", "pruned", "failed", "diverged"))
+    proxy.mode = mode
+    publisher = started(f"http://127.0.0.1:{free_port()}" if mode == "down" else proxy.uri, sweep)
+    assert_quick(live(publisher, sweep.records()))
+    start = time.monotonic()
+    missing = finish(publisher)
+    assert time.monotonic() - start < 8
+    assert sorted(missing) == sorted(["the parent run", *(f"trial {record.trial.key}" for record in sweep.records())])
+    assert publisher.uri in (publisher.trouble or "")
+    proxy.mode = "pass"
+    assert publish(sweep, proxy.uri).missing == []
+    assert_whole(server, sweep)
+
+
+@pytest.mark.parametrize("mode", ["500", "hang", "lose"])
+def test_a_server_that_spoils_some_requests_gets_all_in_the_end(
+    tmp_path: Path, server: MlflowServer, proxy: Proxy, mode: str
+) -> None:
+    """Also when it did what was asked and its answer was lost: nothing is doubled."""
+    sweep = a_sweep(tmp_path, 4, ("complete", "pruned", "failed", "diverged"))
+    publisher = started(proxy.uri, sweep, patience=20)
+    half = len(sweep.records()) // 2
+    seconds = live(publisher, sweep.records()[:half], pause=0.005)
+    for _ in range(2):
+        proxy.mode = mode
+        seconds += live(publisher, sweep.records()[half:], pause=0.01)
+        proxy.mode = "pass"
+        time.sleep(0.3)
+    assert_quick(seconds)
+    assert finish(publisher) == []
+    assert_whole(server, sweep)
+
+
+def test_a_server_that_is_killed_and_comes_back_gets_all(tmp_path: Path, server: MlflowServer) -> None:
+    sweep = a_sweep(tmp_path, 4, ("complete", "pruned", "failed", "diverged"))
+    publisher = started(server.uri, sweep, patience=90)
+    seconds = live(publisher, sweep.records()[:2], pause=0.01)
+    server.kill()
+    seconds += live(publisher, sweep.records()[2:])
+    server.start()
+    assert_quick(seconds)
+    assert finish(publisher) == []
+    assert_whole(server, sweep)
+
+
+def test_a_server_that_dies_for_good_is_told_of(tmp_path: Path, server: MlflowServer, proxy: Proxy) -> None:
+    sweep = a_sweep(tmp_path, 4)
+    publisher = started(proxy.uri, sweep)
+    live(publisher, sweep.records()[:2])
+    while publisher.news:
+        time.sleep(0.01)
+    proxy.mode = "500"
+    live(publisher, sweep.records()[2:])
+    missing = finish(publisher)
+    assert len(missing) == 3
+    assert "the parent run" in missing
+    assert "500" in (publisher.trouble or "")
+    proxy.mode = "pass"
+    publish(sweep, server.uri)
+    assert_whole(server, sweep)
+
+
+def test_a_password_is_in_no_message_and_nothing_that_is_stored(
+    tmp_path: Path, server: MlflowServer, proxy: Proxy
+) -> None:
+    sweep, uri = a_sweep(tmp_path, 2, ("complete", "failed")), proxy.uri.replace("://", "://me:s3cr3t@")
+    publisher = publish(sweep, uri.replace(str(proxy.server.server_port), str(free_port())))
+    assert publisher.trouble
+    assert "s3cr3t" not in publisher.trouble
+    assert publish(sweep, uri).missing == []
+    note_published(sweep, sweep.records(), uri)
+    assert_whole(server, sweep)
+    assert held(server.database, sweep.identity())
+    assert "s3cr3t" not in dump(server.database)
+    kept = [file.read_bytes() for file in [*tmp_path.rglob("*"), *server.folder.rglob("*")] if file.is_file()]
+    assert not any(b"s3cr3t" in content for content in kept)
