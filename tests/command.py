@@ -22,7 +22,9 @@ def environment() -> dict[str, str]:
 def sweeper(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and check its exit code."""
     words = [sys.executable, "-m", "sweeper.cli", *map(str, arguments)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT, env=environment(), check=False)
+    done = subprocess.run(
+        words, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT, env=environment(), check=False
+    )
     assert done.returncode == expect, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
@@ -32,7 +34,9 @@ def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A command that runs meanwhile; killed at the end if it still does."""
     words = [sys.executable, "-m", "sweeper.cli", *map(str, arguments)]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment(), start_new_session=True)
+    process = subprocess.Popen(
+        words, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment(), start_new_session=True
+    )
     try:
         yield process
     finally:
@@ -69,7 +73,9 @@ def check_mlflow(storage: Path, trials: int) -> Counter[str]:
     database = sqlite3.connect(storage / "mlflow.db")
     keys = [row[0] for row in database.execute("select value from tags where key = 'sweeper.trial_key'")]
     statuses = Counter(row[0] for row in database.execute("select status from runs"))
-    repeated = database.execute("select run_uuid, key, step from metrics group by 1, 2, 3 having count(*) > 1").fetchall()
+    repeated = database.execute(
+        "select run_uuid, key, step from metrics group by 1, 2, 3 having count(*) > 1"
+    ).fetchall()
     database.close()
     assert len(keys) == len(set(keys)) == trials
     assert statuses.total() == trials + 1

@@ -100,7 +100,9 @@ SLOW = ["--set", "model.name=tests.tiny:slow", "--set", "train.epochs=200", "--s
 
 
 @pytest.mark.parametrize(
-    ("executor", "number", "code"), [("ray", signal.SIGINT, 130), ("inline", signal.SIGTERM, 143)], ids=["ray", "inline"]
+    ("executor", "number", "code"),
+    [("ray", signal.SIGINT, 130), ("inline", signal.SIGTERM, 143)],
+    ids=["ray", "inline"],
 )
 def test_a_signal_saves_and_stops(file: Path, tmp_path: Path, executor: str, number: int, code: int) -> None:
     arguments = ["run", file, "--storage", tmp_path, "--executor", executor, *SLOW, "--set", "pruning=null"]

@@ -173,7 +173,7 @@ def test_a_trial_takes_four_calls(tmp_path: Path, uri: str, monkeypatch: pytest.
 PUBLISHING = """
 import socket, sys, time
 socket.getaddrinfo = print
-from publishing import Sweep, a_parent, experiment, finish, live, Publisher
+from publishing import Publisher, Sweep, experiment, finish, live
 sweep = Sweep(sys.argv[1], "synthetic")
 publisher = Publisher(sys.argv[2], sweep, experiment())
 publisher.start()
@@ -198,6 +198,21 @@ def publishing(sweep: Sweep, uri: str) -> subprocess.Popen[str]:
         text=True,
         env={**environment, "PYTHONPATH": f"{TESTS}:{TESTS.parent}"},
     )
+
+
+def test_a_database_is_made_whole_though_its_maker_is_killed_and_others_make_it_too(tmp_path: Path) -> None:
+    """MLflow's own migrations, cut off in the middle or run twice at once, leave a database that none can use."""
+    sweeps, database = [a_sweep(tmp_path / name, 2) for name in "abc"], tmp_path / "mlflow.db"
+    killed, *others = [publishing(sweep, f"sqlite:///{database}") for sweep in sweeps]
+    while not (tmp_path / "mlflow.db.new" / "mlflow.db").exists():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    killed.kill()
+    killed.communicate()
+    for process, sweep in zip(others, sweeps[1:], strict=True):
+        assert process.communicate() == ("publishing\n[]\n", "")
+        assert_published(database, sweep)
+    assert not (tmp_path / "mlflow.db.new").exists()
 
 
 def test_a_publisher_killed_again_and_again_leaves_nothing_double_and_nothing_out(
@@ -406,6 +421,15 @@ def test_a_database_that_is_gone_has_nothing_published(tmp_path: Path, database:
     assert is_published(sweep, sweep.records(), uri)
     database.unlink()
     assert not is_published(sweep, sweep.records(), uri)
+
+
+@pytest.mark.parametrize("name", ["with space", "a#b", "100%20", "é🐟", "what?", "me@work:x", "o'clock"])
+def test_a_storage_may_have_any_name(tmp_path: Path, empty: Path, database: Path, name: str) -> None:
+    storage = tmp_path / name
+    sweep = a_sweep(storage, 1)
+    shutil.copy(empty, storage / "mlflow.db")
+    assert publish(sweep, stored_uri(str(storage))).missing == []
+    assert_published(storage / "mlflow.db", sweep)
 
 
 def test_publishing_leaves_the_process_as_it_was(tmp_path: Path, database: Path, uri: str) -> None:

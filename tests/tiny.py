@@ -9,7 +9,12 @@ from torch import Tensor, nn
 def linear(classes: int, image_size: int = 8, width: int = 8) -> nn.Module:
     """Pooling to 8 x 8, one hidden layer, logits."""
     return nn.Sequential(
-        nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(192, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, classes)
+        nn.AdaptiveAvgPool2d(8),
+        nn.Flatten(),
+        nn.Linear(192, width),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Linear(width, classes),
     )
 
 
@@ -38,4 +43,3 @@ def slow(classes: int) -> nn.Module:
 
 def linear_head(classes: int) -> nn.Module:
     return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64 * 16, classes))
-

@@ -84,11 +84,14 @@ def run_on_ray(driver: Driver) -> None:
     trainable = tune.with_parameters(
         _train, sweep=(driver.sweep.storage.url, driver.sweep.name), experiment=driver.experiment, answers=answers
     )
-    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_Halted):
+    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_HaltError):
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": gpus}),
             tune_config=TuneConfig(
-                search_alg=_Asking(driver), scheduler=_Reporting(driver, answers, errors), num_samples=-1, reuse_actors=True
+                search_alg=_Asking(driver),
+                scheduler=_Reporting(driver, answers, errors),
+                num_samples=-1,
+                reuse_actors=True,
             ),
             run_config=RunConfig(
                 name="tune",
@@ -138,7 +141,7 @@ def _train(config: dict[str, Any], sweep: tuple[str, str], experiment: Experimen
             raise  # an error on the GPU may have spoiled this process: let Ray start another
 
 
-class _Halted(Exception):
+class _HaltError(Exception):
     """Ends Tune's loop: the trials have saved and stopped, or had their time to."""
 
 
@@ -204,7 +207,7 @@ class _Ending(_Unsaved, TrialProgressCallback):
             self.answers.halt.remote()
             self.has_told_halt = True
         if time.monotonic() - self.driver.halted_at > GRACE_SECONDS or not self.driver.running:
-            raise _Halted
+            raise _HaltError
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sweeper.experiment import Experiment
 from sweeper.store import Record, StoreError, Sweep
-from sweeper.tracking.names import redacted, sqlite_path
+from sweeper.tracking.names import redacted, sqlite_path, sqlite_uri
 from sweeper.tracking.publisher import Parent, Publisher
 from sweeper.trial import canonical_json
 
@@ -47,4 +47,4 @@ def tracking_uri(given: str | None, experiment: Experiment, sweep: Sweep) -> str
 
 def stored_uri(storage: str) -> str:
     """MLFLOW_TRACKING_URI, else the database in the storage root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(f"{storage}/mlflow.db")

@@ -9,7 +9,7 @@ import filelock
 from mlflow import MlflowClient
 
 from sweeper.store import Folder
-from sweeper.tracking.names import sqlite_path
+from sweeper.tracking.names import sqlite_path, sqlite_uri
 
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
 OTHERS_SECONDS = 60.0
@@ -31,7 +31,7 @@ def make_database(uri: str) -> None:
         scratch = path.with_name(f"{path.name}.new")
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
-        MlflowClient(tracking_uri=f"sqlite:///{scratch / 'mlflow.db'}").search_experiments(max_results=1)
+        MlflowClient(tracking_uri=sqlite_uri(str(scratch / "mlflow.db"))).search_experiments(max_results=1)
         os.replace(scratch / "mlflow.db", path)
         shutil.rmtree(scratch, ignore_errors=True)
 

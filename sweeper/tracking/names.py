@@ -6,6 +6,7 @@ A name is letters, digits, `_ - space`, with everything else written as a colon 
 import hashlib
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 MAX_LENGTH = 200
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
@@ -54,4 +55,9 @@ def redacted(text: str) -> str:
 def sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite URI; None for other stores."""
     is_file = uri.startswith("sqlite:///") and len(uri) > len("sqlite:///")
-    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute() if is_file else None
+    return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])).absolute() if is_file else None
+
+
+def sqlite_uri(path: str) -> str:
+    """The URI of an SQLite file. SQLAlchemy decodes `%` and takes what follows a `?` for options."""
+    return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
