@@ -42,28 +42,24 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a scrip
 STORAGE = "./sweeps"
 
 
+class InputError(ValueError):
+    """What the user typed names nothing, or something else than is allowed."""
+
+
 def main() -> None:
     """Run the command line; what is wrong with the user's input is told without a traceback, with exit code 2."""
-    import click
-
     try:
-        code = app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        code = BAD_INPUT
-    except (click.Abort, KeyboardInterrupt):
-        code = 130
+        app()
     except (ValueError, OSError) as error:
         if not _is_for_users(error):
             raise
         print(f"sweeper: {error}", file=sys.stderr)
-        code = BAD_INPUT
-    sys.exit(code or 0)
+        sys.exit(BAD_INPUT)
 
 
 def _is_for_users(error: Exception) -> bool:
     """Whether an exception is one of ours, or the system's about a file, and so says what to do."""
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("sweeper", "models", "dashboards")
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("__main__", "sweeper", "models", "dashboards")
 
 
 def _console() -> "Console":
@@ -76,10 +72,12 @@ def _console() -> "Console":
 def _read(file: Path, settings: list[str] | None) -> "Experiment":
     from sweeper.reading import read_experiment
 
+    if not file.is_file():
+        raise InputError(f"there is no file {file}; `sweeper init {file}` writes one to start from")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{file} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise InputError(f"{file} is not UTF-8 text ({error.reason} at byte {error.start})") from error
     return read_experiment(text, str(file), settings or ())
 
 
@@ -94,13 +92,13 @@ def _absolute(experiment: "Experiment") -> "Experiment":
 
 
 def _existing(storage: str, name: str) -> "Sweep":
-    """The sweep of that name. Raises BadParameter that lists those there are."""
+    """The sweep of that name. Raises InputError that lists those there are."""
     from sweeper.source import unknown
     from sweeper.store import Sweep, sweeps
 
     names = [sweep.name for sweep in sweeps(storage)]
     if name not in names:
-        raise typer.BadParameter(f"{unknown(name, names, 'sweep') if names else 'there are no sweeps'} in {storage}")
+        raise InputError(f"{unknown(name, names, 'sweep') if names else 'there are no sweeps'} in {storage}")
     return Sweep(storage, name)
 
 
@@ -110,15 +108,15 @@ def _stored(sweep: "Sweep") -> "Experiment":
     return read_experiment(sweep.folder.read("experiment.yaml").decode(), sweep.folder.at("experiment.yaml"))
 
 
-def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> int:
+def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
     from sweeper.running import run_sweep
 
     if options["executor"] not in ("ray", "inline"):
-        raise typer.BadParameter(f"given --executor {options['executor']}, allowed ray or inline")
+        raise InputError(f"given --executor {options['executor']}, allowed ray or inline")
     code = run_sweep(sweep, experiment, _console(), **options)
     if code < STOPPED:
         _print_results(sweep, experiment, top=20)
-    return code
+    raise typer.Exit(code)
 
 
 def _print_results(sweep: "Sweep", experiment: "Experiment", top: int | None) -> None:
@@ -140,12 +138,12 @@ def run_command(
     uri: UriOption = None,
     executor: ExecutorOption = "ray",
     address: AddressOption = None,
-) -> int:
+) -> None:
     """Run an experiment, or go on with it: ended trials are skipped, interrupted ones continue, new cells are added."""
     from sweeper.store import Sweep
 
     experiment = _absolute(_read(file, settings))
-    return _run(Sweep(storage, experiment.name), experiment, executor=executor, address=address, uri=uri)
+    _run(Sweep(storage, experiment.name), experiment, executor=executor, address=address, uri=uri)
 
 
 @app.command()
@@ -156,11 +154,11 @@ def resume(
     uri: UriOption = None,
     executor: ExecutorOption = "ray",
     address: AddressOption = None,
-) -> int:
+) -> None:
     """Go on with a sweep from its folder's own experiment.yaml."""
     sweep = _existing(storage, name)
     options = {"executor": executor, "address": address, "uri": uri, "retry_failed": retry_failed}
-    return _run(sweep, _stored(sweep), **options)
+    _run(sweep, _stored(sweep), **options)
 
 
 @app.command()
@@ -233,7 +231,7 @@ def export(
         "per-class": lambda: tables.per_class_table(sweep, records),
     }
     if table not in makers:
-        raise typer.BadParameter(unknown(table, makers, "table"))
+        raise InputError(unknown(table, makers, "table"))
     tables.export(makers[table](), form, output)
 
 
@@ -267,7 +265,7 @@ def sync(
     register: Annotated[str | None, typer.Option(metavar="MODEL", help="Register the best model by this name.")] = None,
     storage: StorageOption = STORAGE,
     uri: UriOption = None,
-) -> int:
+) -> None:
     """Publish to MLflow what it does not have yet."""
     from sweeper.running import NOT_PUBLISHED, publish
     from sweeper.tracking import tracking_uri
@@ -276,7 +274,7 @@ def sync(
     experiment = _stored(sweep)
     with sweep.lock():
         missing = publish(sweep, experiment, tracking_uri(uri, experiment, sweep), _console(), register)
-    return NOT_PUBLISHED if missing else 0
+    raise typer.Exit(NOT_PUBLISHED if missing else 0)
 
 
 @app.command()
@@ -310,7 +308,7 @@ def init(
     from importlib.resources import files
 
     if file.exists():
-        raise typer.BadParameter(f"{file} exists; give another name")
+        raise InputError(f"{file} exists; give another name")
     file.write_text(files("sweeper").joinpath("starter.yaml").read_text())
     print(f"{file}: edit it, then: sweeper plan {file} && sweeper run {file}")
 

@@ -51,14 +51,3 @@ def test_the_driver_s_decisions_need_neither_ray_nor_mlflow() -> None:
 
 def test_training_needs_neither_ray_nor_mlflow_nor_optuna() -> None:
     assert not {"ray", "mlflow", "optuna", "plotly", "pandas"} & set(imported_by("import sweeper.training"))
-
-
-@pytest.mark.parametrize("package", ["models", "dashboards"])
-def test_leaves_know_nothing_of_sweeper(package: str) -> None:
-    code = f"import pkgutil, importlib, sys, {package}\n"
-    code += (
-        f"for module in pkgutil.iter_modules({package}.__path__): importlib.import_module('{package}.' + module.name)\n"
-    )
-    code += "print(any(name.partition('.')[0] == 'sweeper' for name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.split() == ["False"]

@@ -16,12 +16,9 @@ from models import LOSSES, MODELS, Entry, ModelError, build, user_callable
 from models.classifier import Classifier
 
 Array = NDArray[np.float64]
-CONSTRUCTIONS: dict[str, tuple[dict[str, Any], ...]] = {  # each model small enough to be tried here, and its options
-    "alexnet": (
-        {"compact": True}, {"compact": True, "batch_norm": True}, {"compact": True, "dropout": 0.0},
-        {"batch_norm": True, "dropout": 0.1},
-    ),
-}  # fmt: skip
+CONSTRUCTIONS: dict[str, tuple[dict[str, Any], ...]] = {  # each model with options that keep it small
+    "alexnet": ({"compact": True}, {"compact": True, "batch_norm": True}, {"compact": True, "dropout": 0.0}),
+}
 EVERY = [
     pytest.param(name, options, id=f"{name} {json.dumps(options)}")
     for name in MODELS
@@ -35,6 +32,17 @@ def images(count: int = 4, size: int = 64, seed: int = 0) -> torch.Tensor:
 
 def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def assert_it_learns(network: nn.Module, classes: int) -> None:
+    logits_NK = network(images())
+    assert logits_NK.shape == (4, classes)
+    loss: torch.Tensor = nn.functional.cross_entropy(logits_NK, torch.tensor([0, 1, 2, 3]))
+    torch.autograd.backward(loss)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
 
 
 # What every entry promises
@@ -55,13 +63,7 @@ def test_an_entry_declares_the_arguments_of_what_it_names(name: str) -> None:
 class TestEveryModel:
     def test_it_maps_images_to_logits_and_every_parameter_learns(self, name: str, options: dict[str, Any]) -> None:
         network = build(name, options, classes=7, image_size=64)
-        logits_NK = network(images())
-        assert logits_NK.shape == (4, 7)
-        nn.functional.cross_entropy(logits_NK, torch.tensor([0, 1, 2, 3])).backward()
-        for parameter_name, parameter in network.named_parameters():
-            assert parameter.grad is not None, parameter_name
-            assert parameter.grad.isfinite().all(), parameter_name
-            assert parameter.grad.abs().sum() > 0, parameter_name
+        assert_it_learns(network, classes=7)
 
     def test_its_evaluation_depends_on_its_weights_alone(self, name: str, options: dict[str, Any]) -> None:
         torch.manual_seed(1)
@@ -96,6 +98,10 @@ def test_the_full_alexnet_is_torchvision_s() -> None:
     with torch.no_grad():
         for size in (64, 224):
             assert torch.equal(ours(images(2, size)), theirs(images(2, size)))
+
+
+def test_the_full_alexnet_learns_with_batch_normalisation() -> None:
+    assert_it_learns(build("alexnet", {"batch_norm": True, "dropout": 0.1}, 5, 64), classes=5)
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])
@@ -173,7 +179,7 @@ def test_a_loss_is_its_formula_in_value_and_gradient(name: str, count: int, clas
     logits_NK, labels_N = draw.normal(0, scale, (count, classes)), draw.integers(0, classes, count)
     tensor_NK = torch.tensor(logits_NK, requires_grad=True)
     loss = LOSSES[name](tensor_NK, torch.tensor(labels_N))
-    loss.backward()
+    torch.autograd.backward(loss)
     value, gradient_NK = FORMULAS[name](logits_NK, labels_N)
     assert loss.shape == ()
     assert loss.item() == pytest.approx(value, rel=1e-9)
@@ -185,7 +191,7 @@ def test_a_loss_is_its_formula_in_value_and_gradient(name: str, count: int, clas
 def test_a_loss_stays_finite_at_logits_beyond_reason(name: str) -> None:
     logits_NK = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]], requires_grad=True)
     loss = LOSSES[name](logits_NK, torch.tensor([1, 1]))
-    loss.backward()
+    torch.autograd.backward(loss)
     assert loss.isfinite()
     assert logits_NK.grad is not None
     assert logits_NK.grad.isfinite().all()

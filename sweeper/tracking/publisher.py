@@ -259,6 +259,6 @@ def _is_outage(error: Exception) -> bool:
 
 
 def _sentence(error: Exception, uri: str) -> str:
-    first = next(iter(str(error).strip().splitlines()), "")
+    first = next(iter(str(error).strip().splitlines()), "").rpartition("(Caused by ")[2]
     told = first if " " in first else f"{type(error).__name__} {first}"
     return f"{redacted(uri)}: {redacted(told)[:300]}"

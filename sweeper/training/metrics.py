@@ -27,7 +27,7 @@ def evaluate_logits(logits_NK: Tensor, labels_N: Tensor, loss: Tensor) -> Evalua
     is_right_N = predictions_N == labels_N
     top5_N = top_k_hits(logits_NK, labels_N, 5)
     scalars = torch.stack(
-        [loss.float(), is_right_N.float().mean(), top5_N.float().mean(), calibration_error(confidences_N, is_right_N)]
+        [loss.double(), is_right_N.double().mean(), top5_N.double().mean(), calibration_error(confidences_N, is_right_N)]
     ).tolist()
     confusion_KK = confusion(predictions_N, labels_N, logits_NK.shape[1])
     mean_loss, top1, top5, ece = scalars
@@ -55,4 +55,4 @@ def calibration_error(confidences_N: Tensor, is_right_N: Tensor, bins: int = CAL
     bin_N = (confidences_N * bins).ceil().long().sub(1).clamp(0, bins - 1)
     gap_N = is_right_N.double() - confidences_N.double()
     gap_B = torch.zeros(bins, dtype=torch.float64, device=gap_N.device).index_add_(0, bin_N, gap_N)
-    return (gap_B.abs().sum() / len(gap_N)).float()
+    return gap_B.abs().sum() / len(gap_N)

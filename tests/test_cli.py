@@ -1,0 +1,184 @@
+"""Every command as a user types it, on one small sweep."""
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from rich.console import Console
+
+from sweeper.cli import app
+from sweeper.progress import View, duration
+from sweeper.reading import read_experiment
+from sweeper.store import Result, Sweep
+from sweeper.trial import Trial, TrialState
+from tests.command import ROOT, sweeper
+
+FILE = """
+name: small
+data: {name: digits, image_size: 8, augment: []}
+model: {name: "tests.tiny:linear"}
+train: {epochs: 3, batch_size: 64}
+search: {space: {lr: [0.1, 0.01], model.width: [4, 16]}, seeds: [0, 1]}
+"""
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with one finished sweep and its experiment file beside it."""
+    folder = tmp_path_factory.mktemp("storage")
+    (folder / "small.yaml").write_text(FILE)
+    sweeper("run", folder / "small.yaml", "--storage", folder, "--executor", "inline")
+    return folder
+
+
+def test_help_names_every_command_of_the_contract() -> None:
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    contract = {"run", "resume", "plan", "list", "status", "results", "export", "dashboard", "ui", "sync", "schema", "init"}
+    assert contract <= commands
+    assert "run" in sweeper("--help").stdout
+
+
+def test_plan_counts_what_is_done_and_what_is_left(storage: Path) -> None:
+    told = json.loads(sweeper("plan", storage / "small.yaml", "--storage", storage, "--json").stdout)
+    assert (told["trials"], told["left"], told["ended"]) == (8, 0, {"complete": 8})
+    wider = ["--set", "search.space.lr=[0.1, 0.01, 0.5]"]
+    told = json.loads(sweeper("plan", storage / "small.yaml", *wider, "--storage", storage, "--json").stdout)
+    assert (told["trials"], told["left"]) == (12, 4)
+    assert [model["trials_left"] for model in told["models"]] == [2, 2]
+    parameters = sorted(model["cost"]["parameters"] for model in told["models"])
+    assert parameters == [192 * 4 + 4 + 4 * 10 + 10, 192 * 16 + 16 + 16 * 10 + 10]
+    assert told["seconds"] > 0
+    assert not list(storage.glob("small/trials/*/history.json"))
+
+
+def test_plan_reads_every_experiment_of_the_project(tmp_path: Path) -> None:
+    for file in sorted((ROOT / "experiments").glob("*.yaml")):
+        experiment = read_experiment(file.read_text(), str(file))
+        assert experiment.name == file.stem
+        assert file.read_text().startswith("# Promise:")
+
+
+def test_list_and_status_say_how_far_a_sweep_is(storage: Path, tmp_path: Path) -> None:
+    assert "small: 8 complete; best val/top1" in sweeper("list", "--storage", storage).stdout
+    status = json.loads(sweeper("status", "small", "--storage", storage, "--json").stdout)
+    assert status["states"] == {"complete": 8}
+    assert not status["is_running"]
+    assert "there are no sweeps" in sweeper("list", "--storage", tmp_path).stderr
+
+
+def test_results_ranks_trials_and_top_cuts(storage: Path) -> None:
+    lines = sweeper("results", "small", "--storage", storage, "--top", 3).stdout.splitlines()
+    assert sum("complete" in line and "0." in line for line in lines) == 3
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "markdown"])
+def test_export_writes_the_trials_table_in_full(storage: Path, tmp_path: Path, form: str) -> None:
+    file = tmp_path / f"table.{form}"
+    sweeper("export", "small", "--storage", storage, "--format", form, "-o", file)
+    readers = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}
+    if form == "markdown":
+        assert file.read_text().count("\n") == 2 + 8
+        return
+    table = readers[form](file)
+    assert list(table.columns[:9]) == [
+        "key", "number", "name", "state", "seed", "epochs_run", "best_epoch", "lr", "model.width",
+    ]  # fmt: skip
+    results = {path.parent.name: json.loads(path.read_text()) for path in storage.glob("small/trials/*/result.json")}
+    for row in table.to_dict("records"):
+        assert row["val/top1"] == pytest.approx(results[str(row["key"])]["summary"]["val/top1"], rel=1e-12)
+
+
+def test_export_has_history_and_classes(storage: Path) -> None:
+    history = pd.read_csv(io.StringIO(sweeper("export", "small", "--storage", storage, "--table", "history").stdout))
+    assert len(history) == 8 * 3
+    classes = pd.read_csv(io.StringIO(sweeper("export", "small", "--storage", storage, "--table", "per-class").stdout))
+    assert len(classes) == 8 * 2 * 10
+    assert "did you mean `per-class`" in sweeper("export", "small", "--storage", storage, "--table", "perclass", expect=2).stderr
+
+
+def test_dashboard_writes_one_page(storage: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert str(page) in sweeper("dashboard", "small", "--storage", storage, "-o", page).stdout
+    assert page.read_text().startswith("<!DOCTYPE html>") or page.read_text().startswith("<!doctype html>")
+
+
+def test_sync_publishes_to_another_store_and_says_when_it_cannot(storage: Path, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path}/other.db"
+    assert other in sweeper("sync", "small", "--storage", storage, "--tracking-uri", other).stderr
+
+
+def test_schema_is_json_schema_and_init_writes_a_file_that_reads(tmp_path: Path) -> None:
+    schema = json.loads(sweeper("schema").stdout)
+    assert {"name", "data", "model", "search", "pruning"} <= set(schema["properties"])
+    file = tmp_path / "mine.yaml"
+    sweeper("init", file)
+    assert read_experiment(file.read_text(), "mine.yaml").name == yaml.safe_load(file.read_text())["name"]
+    assert "exists" in sweeper("init", file, expect=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status", "smal"], "did you mean `small`"),
+        (["run", "nowhere.yaml"], "nowhere.yaml"),
+        (["run", "FILE", "--executor", "inlin"], "allowed ray or inline"),
+        (["run", "FILE", "--set", "train.lr=fast"], "--set train.lr: train.lr: given \"fast\", allowed a number"),
+        (["run", "FILE", "--set", "model.widht=3", "--set", "train.epochs=0"], "train.epochs: given 0, allowed 1 or more"),
+        (["export", "small", "--format", "cvs"], "did you mean csv"),
+        (["runn"], "runn"),
+    ],
+)
+def test_bad_input_is_told_with_exit_code_2_and_no_traceback(storage: Path, arguments: list[str], told: str) -> None:
+    words = [str(storage / "small.yaml") if word == "FILE" else word for word in arguments]
+    where = ["--storage", storage] if words[0] != "runn" else []
+    error = sweeper(*words, *where, expect=2).stderr
+    assert told in error
+    assert "Traceback" not in error
+
+
+def test_view_prints_plain_lines_where_there_is_no_terminal() -> None:
+    text = io.StringIO()
+    experiment = read_experiment(FILE, "small.yaml")
+    trial = Trial.of(3, {"lr": 0.1}, {"data": {}, "model": {}, "train": {"epochs": 3}, "seed": 0})
+    rows = tuple({"epoch": float(epoch), "val/top1": epoch / 10} for epoch in (1, 2, 3))
+    with View(Console(file=text), experiment, 8, {TrialState.COMPLETE: 2}) as view:
+        view.started(trial, ())
+        for count in (1, 2, 3):
+            view.reported(trial, rows[:count], 0)
+        view.retried(trial, "ValueError: no")
+        view.ended(trial, Result(TrialState.COMPLETE, {"val/top1": 0.3, "test/top1": 0.25}, rows, best_epoch=3))
+    assert "trial 3 (lr=0.1 seed=0) will be tried again: ValueError: no" in text.getvalue()
+    assert "3/8  ✓ complete  lr=0.1 seed=0  val/top1 0.3000  test/top1 0.2500" in text.getvalue()
+    assert "\x1b" not in text.getvalue()
+
+
+def test_view_in_a_terminal_has_a_line_a_running_trial_and_the_best_so_far() -> None:
+    experiment = read_experiment(FILE, "small.yaml")
+    view = View(Console(file=io.StringIO()), experiment, 8, {})
+    trials = [Trial.of(n, {"lr": n / 10}, {"data": {}, "model": {}, "train": {"epochs": 3}, "seed": n}) for n in (1, 2)]
+    for trial in trials:
+        view.started(trial, ())
+        view.reported(trial, ({"epoch": 1.0, "val/top1": trial.number / 4},), 0)
+    shown = Console(file=io.StringIO(), width=120, record=True)
+    shown.print(view.panel())
+    text = shown.export_text()
+    assert "0/8 trials" in text
+    assert text.count("epoch 1/3") == 2
+    assert "best val/top1 0.5000  lr=0.2 seed=2" in text
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(7.4, "7 s"), (89, "89 s"), (600, "10 min"), (12_000, "3 h 20 min")])
+def test_durations_are_told_in_words(seconds: float, told: str) -> None:
+    assert duration(seconds) == told
+
+
+def test_a_sweeps_folder_says_where_each_thing_is(storage: Path) -> None:
+    records = Sweep(str(storage), "small").records()
+    assert [record.trial.number for record in records] == list(range(8))
+    folder = storage / "small" / "trials" / records[0].trial.key
+    assert sorted(path.name for path in folder.iterdir()) == ["artifacts", "result.json", "trial.json"]
+    models = list(storage.glob("small/trials/*/artifacts/model.pt"))
+    assert len(models) == 1
