@@ -59,7 +59,12 @@ def main() -> None:
 
 def _is_for_users(error: Exception) -> bool:
     """Whether an exception is one of ours, or the system's about a file, and so says what to do."""
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("__main__", "sweeper", "models", "dashboards")
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in (
+        "__main__",
+        "sweeper",
+        "models",
+        "dashboards",
+    )
 
 
 def _console() -> "Console":

@@ -36,7 +36,20 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_names_every_command_of_the_contract() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    contract = {"run", "resume", "plan", "list", "status", "results", "export", "dashboard", "ui", "sync", "schema", "init"}
+    contract = {
+        "run",
+        "resume",
+        "plan",
+        "list",
+        "status",
+        "results",
+        "export",
+        "dashboard",
+        "ui",
+        "sync",
+        "schema",
+        "init",
+    }
     assert contract <= commands
     assert "run" in sweeper("--help").stdout
 
@@ -96,7 +109,10 @@ def test_export_has_history_and_classes(storage: Path) -> None:
     assert len(history) == 8 * 3
     classes = pd.read_csv(io.StringIO(sweeper("export", "small", "--storage", storage, "--table", "per-class").stdout))
     assert len(classes) == 8 * 2 * 10
-    assert "did you mean `per-class`" in sweeper("export", "small", "--storage", storage, "--table", "perclass", expect=2).stderr
+    assert (
+        "did you mean `per-class`"
+        in sweeper("export", "small", "--storage", storage, "--table", "perclass", expect=2).stderr
+    )
 
 
 def test_dashboard_writes_one_page(storage: Path, tmp_path: Path) -> None:
@@ -125,8 +141,11 @@ def test_schema_is_json_schema_and_init_writes_a_file_that_reads(tmp_path: Path)
         (["status", "smal"], "did you mean `small`"),
         (["run", "nowhere.yaml"], "nowhere.yaml"),
         (["run", "FILE", "--executor", "inlin"], "allowed ray or inline"),
-        (["run", "FILE", "--set", "train.lr=fast"], "--set train.lr: train.lr: given \"fast\", allowed a number"),
-        (["run", "FILE", "--set", "model.widht=3", "--set", "train.epochs=0"], "train.epochs: given 0, allowed 1 or more"),
+        (["run", "FILE", "--set", "train.lr=fast"], '--set train.lr: train.lr: given "fast", allowed a number'),
+        (
+            ["run", "FILE", "--set", "model.widht=3", "--set", "train.epochs=0"],
+            "train.epochs: given 0, allowed 1 or more",
+        ),
         (["export", "small", "--format", "cvs"], "did you mean csv"),
         (["runn"], "runn"),
     ],

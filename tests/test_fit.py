@@ -21,6 +21,7 @@ from sweeper.data import DataError, default_cache, prepare
 from sweeper.data.split import split
 from sweeper.experiment import Artifacts, Checkpoint, Objective, Split
 from sweeper.store import StoreError
+from sweeper.training import checkpoint
 from sweeper.trial import Answer, TrialState
 
 ROW = {
@@ -266,7 +267,8 @@ def test_a_batch_may_be_larger_than_the_training_set(tmp_path: Path) -> None:
 def test_a_last_batch_of_one_image_is_left_out_of_the_epoch_and_its_metrics(tmp_path: Path) -> None:
     of = experiment(model={"name": "trials:pooled"})
     images = len(split(prepare(of.data, default_cache()), of.data.split).train_N)
-    of = replace(of, train=replace(of.train, batch_size=(images - 1) // 4))
+    size = next(size for size in range(20, images) if images % size == 1)
+    of = replace(of, train=replace(of.train, batch_size=size))
     for row in begin(tmp_path, of).ended().history:
         hits = row["train/top1"] * (images - 1)
         assert hits == pytest.approx(round(hits), abs=1e-6)
@@ -315,18 +317,14 @@ def test_a_diverged_trial_ends_with_the_row_that_says_so(tmp_path: Path) -> None
 
 
 def test_a_trial_that_diverges_late_keeps_its_best_epoch(tmp_path: Path) -> None:
-    of = experiment(epochs=60, lr=0.05, schedule="step", step_size=1, gamma=1.0)
-    begun = begin(tmp_path, replace(of, checkpoint=Checkpoint(0.0)))
-    begun.halted_at(2)
-    state = torch.load(begun.folder.at("checkpoint.pt"), weights_only=True)
-    from sweeper.training import checkpoint
-
+    begun = begin(tmp_path, experiment(epochs=4)).halted_at(2)
+    state = checkpoint.load(begun.folder, "checkpoint.pt")
     state["model"]["5.weight"] = torch.full_like(state["model"]["5.weight"], 3e38)
     checkpoint.save(begun.folder, "checkpoint.pt", state)
     result = begun.ended()
     assert result.state is TrialState.DIVERGED
-    assert result.best_epoch in (1, 2)
-    assert result.summary["val/top1"] == result.history[result.best_epoch - 1]["val/top1"]
+    assert len(result.history) == 3
+    assert result.summary["val/top1"] == max(row["val/top1"] for row in result.history[:2])
 
 
 def test_data_that_have_changed_since_the_plan_are_refused(tmp_path: Path) -> None:
@@ -377,12 +375,13 @@ def test_killed_at_random_it_ends_as_one_that_was_never_touched(tmp_path: Path, 
     of = replace(experiment(AUGMENT, HARD, epochs=8, **ALL_STATE), checkpoint=Checkpoint(every_seconds=0))
     whole, killed = begin(tmp_path / "whole", of, 0, precision), begin(tmp_path / "killed", of, 0, precision)
     whole.ended()
-    for epoch in sorted(random.Random(precision).sample(range(1, 7), 3)):
+    epochs, told = sorted(random.Random(precision).sample(range(1, 7), 2)), Told()
+    for epoch in epochs:
         assert train_until_killed(killed, epoch) == -signal.SIGKILL
         assert not killed.folder.exists("result.json")
-    told = Told()
     killed.ended(told)
-    assert told.reports[0][1] >= 5 if precision == "bfloat16" else told.reports[0][1] >= 1
+    rows, saved_epoch = told.reports[0]
+    assert len(rows) == saved_epoch >= epochs[-1]
     assert_same_end(whole, killed)
 
 
@@ -431,4 +430,3 @@ def test_what_a_users_model_raises_leaves_a_trial_that_can_go_on(
     interrupted.ended(told)
     assert told.epochs == [[1, 2], [3], [4]]
     assert_same_end(whole, interrupted)
-

@@ -17,6 +17,7 @@ search:
   space: {lr: [0.1, 0.03, 0.003], momentum: [0.9, 0.5], batch_size: [32, 64]}
 pruning: {name: median, n_startup_trials: 2, n_warmup_steps: 1}
 checkpoint: {every_seconds: 0}
+artifacts: {models: none}
 """
 TRIALS = 12
 
@@ -140,6 +141,7 @@ model: {name: "tests.tiny:fragile"}
 train: {epochs: 2, batch_size: 64}
 search: {space: {lr: [0.1, 0.05], model.breaks: [false, true]}}
 resources: {max_retries: 1}
+artifacts: {models: none}
 """)
     done = sweeper("run", experiment, "--storage", tmp_path, "--executor", executor, expect=3)
     assert done.stderr.count("will be tried again: ArithmeticError: this network is broken on purpose") == 2

@@ -37,32 +37,13 @@ from publishing import (
 
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, note_published, stored_uri
-from sweeper.tracking.publisher import SETTINGS
 from sweeper.tracking.values import METRICS_A_REQUEST, batches_of
 from sweeper.trial import Trial, TrialState
 
 TESTS = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new database, which takes MLflow two seconds to make."""
-    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{database}").get_experiment_by_name("none")
-    return database
-
-
-@pytest.fixture
-def database(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name, value in SETTINGS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    return Path(shutil.copy(empty, tmp_path / "mlflow.db"))
-
-
-@pytest.fixture
-def uri(database: Path) -> str:
-    return f"sqlite:///{database}"
+pytest_plugins = ("tracking_fixtures",)
 
 
 def only(database: Path, sweep: Sweep, trial: Trial) -> dict[str, Any]:

@@ -116,9 +116,8 @@ def untimed(rows: Iterable[Row]) -> list[Row]:
     return [{name: value for name, value in row.items() if name not in TIMED} for row in rows]
 
 
-
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["sweeper.training", "trials"])  # torch is imported once, not once a process
+_processes.set_forkserver_preload(["sweeper.training", "torch._dynamo"])  # imported once, not once a process
 
 
 def train_until_killed(begun: Begun, epoch: int) -> int | None:

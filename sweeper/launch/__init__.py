@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
-import yaml
-
 from sweeper.data import default_cache, prepare
-from sweeper.experiment import Data, Experiment, Resources, to_plain
+from sweeper.experiment import Data, Experiment, Resources
 from sweeper.launch.driver import Driver, Listener
+from sweeper.reading import write_experiment
 from sweeper.search import Search, goes_on
 from sweeper.store import Machine, Record, Sweep
 
@@ -59,7 +58,7 @@ def run(sweeping: Sweeping, executor: str, address: str | None, listeners: Seque
 
     Raises MachineError when this machine cannot go on with what another began.
     """
-    write_experiment(sweeping.sweep, sweeping.experiment)
+    sweeping.sweep.folder.write("experiment.yaml", write_experiment(sweeping.experiment).encode())
     if executor == "inline":
         return _run(sweeping, executor, places_here(sweeping.experiment.resources), listeners)
     from sweeper.launch import ray_tune
@@ -97,12 +96,6 @@ def machine_for(sweeping: Sweeping, places: int) -> Machine:
         sweeping.sweep.write_machine(machine)
     honour(machine)
     return machine
-
-
-def write_experiment(sweep: Sweep, experiment: Experiment) -> None:
-    """Write the resolved experiment into the folder."""
-    text = yaml.safe_dump(to_plain(experiment), sort_keys=False, allow_unicode=True)
-    sweep.folder.write("experiment.yaml", text.encode())
 
 
 def places_here(resources: Resources) -> int:

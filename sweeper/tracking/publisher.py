@@ -1,4 +1,4 @@
-"""The background thread that publishes a sweep as it runs, and what it has yet to publish."""
+"""The background thread that publishes a sweep as it runs, and again what a store that was out did not take."""
 
 import os
 import threading
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sweeper.experiment import Experiment
 from sweeper.store import Record, Result, Row, Sweep
 from sweeper.tracking.names import redacted
+from sweeper.tracking.news import News, news_of, news_of_end
 from sweeper.trial import Trial, TrialState
 
 if TYPE_CHECKING:
@@ -40,20 +41,6 @@ class Parent:
     register: str | None = None
 
 
-@dataclass(frozen=True)
-class _News:
-    """All that is to be published of one trial; later news take the place of earlier."""
-
-    trial: Trial
-    history: tuple[Row, ...] = ()
-    result: Result | None = None
-    is_running: bool = True
-
-    @property
-    def ending(self) -> tuple[TrialState, float] | None:
-        return (self.result.state, self.result.ended) if self.result else None
-
-
 class Publisher:
     """Listens to a sweep and publishes it; see `launch.Listener`. Start it, then call `finish` once.
 
@@ -65,7 +52,7 @@ class Publisher:
         self, uri: str, sweep: Sweep, experiment: Experiment, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self.uri, self.sweep, self.experiment, self.patience = uri, sweep, experiment, patience_seconds
-        self.news: dict[str, _News] = {}
+        self.news: dict[str, News] = {}
         self.taken: dict[str, tuple[TrialState, float] | None] = {}
         self.changed = threading.Condition()
         self.parent: Parent | None = None
@@ -83,24 +70,24 @@ class Publisher:
         self.thread.start()
 
     def started(self, trial: Trial, history: tuple[Row, ...]) -> None:
-        self._tell(_News(trial))
+        self._tell(News(trial))
 
     def reported(self, trial: Trial, history: tuple[Row, ...], saved_epoch: int) -> None:
         """Rows up to the checkpoint are published; those after it would be measured again after a crash."""
-        self._tell(_News(trial, history[:saved_epoch]))
+        self._tell(News(trial, history[:saved_epoch]))
 
     def retried(self, trial: Trial, error: str) -> None:
         """Nothing: the run goes on."""
 
     def ended(self, trial: Trial, result: Result) -> None:
-        self._tell(_ended(trial, result))
+        self._tell(news_of_end(trial, result))
 
-    def _tell(self, news: _News) -> None:
+    def _tell(self, news: News) -> None:
         with self.changed:
             self._take(news)
             self.changed.notify()
 
-    def _take(self, news: _News) -> None:
+    def _take(self, news: News) -> None:
         """Note news, with the rows that a trial's earlier, unpublished news had."""
         before = self.news.get(news.trial.key)
         if before and news.result is None and len(before.history) > len(news.history):
@@ -114,7 +101,7 @@ class Publisher:
         """
         with self.changed:
             for record in records:
-                self._take(_of(record))
+                self._take(news_of(record))
             self.records, self.parent = records, parent
             self.deadline = time.monotonic() + self.patience
             self.busy_until = time.monotonic() + STALL_SECONDS
@@ -142,23 +129,23 @@ class Publisher:
             self._publish_trials()
 
     def _publish_trials(self) -> None:
-        while not self._has_all_or_gives_up():
+        """Until nothing is new. After trouble all is looked at once more: a lost answer may be of something that was done."""
+        self._publish_news()
+        while self.was_troubled and not self.news:
+            self.was_troubled, self.runs = False, None
+            with self.changed:
+                self.news = {record.trial.key: news_of(record) for record in self.records}
+            self._publish_news()
+
+    def _publish_news(self) -> None:
+        while self.parent is None or (self.news and not self._is_hopeless()):
             with self.changed:
                 self.changed.wait_for(lambda: self.news or self.parent)
             if not self._round():
                 self._pause()
 
-    def _has_all_or_gives_up(self) -> bool:
-        if self.parent is None:
-            return False
-        if self.news:
-            return time.monotonic() > self.deadline or (self.tries > 1 and not self.is_outage)
-        if self.was_troubled:  # a request whose answer was lost may have been done all the same: look once more
-            self.was_troubled, self.runs = False, None
-            with self.changed:
-                self.news = {record.trial.key: _of(record) for record in self.records}
-            return False
-        return True
+    def _is_hopeless(self) -> bool:
+        return time.monotonic() > self.deadline or (self.tries > 1 and not self.is_outage)
 
     def _round(self) -> bool:
         """Publish what there is to publish. Returns whether the store took it all."""
@@ -192,7 +179,7 @@ class Publisher:
             self.runs = SweepRuns(self.uri, self.sweep, self.experiment)
         return self.runs
 
-    def _publish(self, news: _News) -> None:
+    def _publish(self, news: News) -> None:
         self._connected().publish(news.trial, news.history, news.result, news.is_running)
         self.taken[news.trial.key] = news.ending
         with self.changed:
@@ -203,17 +190,20 @@ class Publisher:
             self.deadline = max(self.deadline, time.monotonic() + self.patience)
             self.busy_until = time.monotonic() + STALL_SECONDS
 
-    def _put_last(self, news: _News) -> None:
+    def _put_last(self, news: News) -> None:
         """What the store does not take must not stand before what it would take."""
         with self.changed:
             self.news[news.trial.key] = self.news.pop(news.trial.key)
 
     def _pause(self) -> None:
-        seconds = min(1.0, self.patience) if self.parent else RETRY_SECONDS[min(self.tries, len(RETRY_SECONDS) - 1)]
+        """Before the next try: longer each time for as long as the sweep runs."""
+        seconds = RETRY_SECONDS[min(self.tries, len(RETRY_SECONDS) - 1)]
         self.tries += 1
+        if self.parent:
+            time.sleep(min(1.0, self.patience))
+            return
         with self.changed:
-            is_over = self.parent is not None
-            self.changed.wait_for(lambda: self.parent and not is_over, timeout=seconds)
+            self.changed.wait_for(lambda: self.parent, timeout=seconds)
 
     def _publish_parent(self) -> None:
         """Publish the best model and the parent run; the one does not keep back the other."""
@@ -234,18 +224,6 @@ class Publisher:
     def _end_parent(self) -> None:
         assert self.parent is not None
         self._connected().publish_parent(self.parent.files, self.parent.tags, self.parent.is_over)
-
-
-def _ended(trial: Trial, result: Result) -> _News:
-    """Of a failed trial, the rows after its checkpoint are left out: a retry measures them again."""
-    is_final = result.state is not TrialState.FAILED
-    return _News(trial, result.history if is_final else result.history[: result.saved_epoch], result)
-
-
-def _of(record: Record) -> _News:
-    if record.result:
-        return _ended(record.trial, record.result)
-    return _News(record.trial, is_running=False)
 
 
 def _is_outage(error: Exception) -> bool:

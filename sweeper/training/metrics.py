@@ -27,7 +27,12 @@ def evaluate_logits(logits_NK: Tensor, labels_N: Tensor, loss: Tensor) -> Evalua
     is_right_N = predictions_N == labels_N
     top5_N = top_k_hits(logits_NK, labels_N, 5)
     scalars = torch.stack(
-        [loss.double(), is_right_N.double().mean(), top5_N.double().mean(), calibration_error(confidences_N, is_right_N)]
+        [
+            loss.double(),
+            is_right_N.double().mean(),
+            top5_N.double().mean(),
+            calibration_error(confidences_N, is_right_N),
+        ]
     ).tolist()
     confusion_KK = confusion(predictions_N, labels_N, logits_NK.shape[1])
     mean_loss, top1, top5, ece = scalars

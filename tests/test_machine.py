@@ -1,0 +1,96 @@
+"""What a machine decides for a sweep, what it refuses, and how a training process is set up."""
+
+import ctypes
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sweeper.experiment import Resources
+from sweeper.store import Machine, Sweep
+from sweeper.training import machine
+
+CPU = Resources(gpus_per_trial=0)
+no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+glibc = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+
+
+@pytest.fixture
+def here() -> Machine:
+    return machine.decide(CPU, trials_at_once=1)
+
+
+def test_a_cpu_is_chosen_where_no_gpu_is_wanted(here: Machine) -> None:
+    assert here.device == "cpu"
+    assert here.precision == ("bfloat16" if machine.has_fast_bfloat16("cpu") else "float32")
+
+
+@no_gpu
+def test_a_cpu_is_chosen_where_no_gpu_is() -> None:
+    assert machine.decide(Resources(), trials_at_once=1).device == "cpu"
+
+
+def test_a_trial_has_the_threads_of_its_cpus() -> None:
+    assert machine.decide(replace(CPU, cpus_per_trial=3), 1).threads == 3
+
+
+@pytest.mark.parametrize(("at_once", "window"), [(1, 1), (2, 4), (8, 16)])
+def test_the_search_looks_back_twice_as_far_as_trials_run_at_once(at_once: int, window: int) -> None:
+    assert machine.decide(CPU, at_once).window == window
+
+
+def test_bfloat16_is_chosen_by_what_the_processor_can_do() -> None:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    flags = next(line.split() for line in lines if line.startswith(("flags", "Features")))
+    assert machine.has_fast_bfloat16("cpu") == ("amx_bf16" in flags or "avx512_bf16" in flags)
+    assert ("AMX" in machine.processor("cpu")) == ("amx_bf16" in flags)
+    assert ("BF16" in machine.processor("cpu")) == ("avx512_bf16" in flags)
+
+
+def test_what_was_decided_is_read_back_and_honoured_here(here: Machine, tmp_path: Path) -> None:
+    sweep = Sweep(str(tmp_path), "sweep")
+    assert sweep.machine() is None
+    sweep.write_machine(here)
+    assert sweep.machine() == here
+    machine.honour(here)
+
+
+def test_precision_threads_and_window_of_another_machine_are_honoured(here: Machine) -> None:
+    machine.honour(replace(here, precision="float32", threads=7, window=12))
+
+
+def test_another_processor_is_refused_with_both_names(here: Machine) -> None:
+    with pytest.raises(machine.MachineError, match="began on AuthenticAMD AVX2, this machine has") as refusal:
+        machine.honour(replace(here, processor="AuthenticAMD AVX2"))
+    assert here.processor in str(refusal.value)
+    assert "another name" in str(refusal.value)
+
+
+@no_gpu
+def test_a_sweep_that_began_on_a_gpu_is_refused_without_one(here: Machine) -> None:
+    with pytest.raises(machine.MachineError, match="began on a GPU and none is here"):
+        machine.honour(replace(here, device="cuda", processor="NVIDIA H100"))
+
+
+@pytest.mark.parametrize("threads", [2, 1])
+def test_a_training_process_has_the_decided_threads_and_flushes_denormal_numbers(here: Machine, threads: int) -> None:
+    machine.settle(replace(here, threads=threads))
+    assert torch.get_num_threads() == threads
+    tiny_N = torch.full((1_000_000,), 1e-39)
+    assert torch.count_nonzero(tiny_N * 1.0) == 0
+
+
+@glibc
+def test_a_training_process_keeps_the_memory_that_it_freed(here: Machine) -> None:
+    machine.settle(here)
+    pages = 64 * 2**20 // resource.getpagesize()
+    faults = [faults_of_filling(64 * 2**20) for _ in range(4)]
+    assert faults[-1] < pages / 100
+
+
+def faults_of_filling(count_bytes: int) -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(count_bytes, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
