@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_metric_name, _validate_param_name
 
@@ -27,6 +27,7 @@ def test_mlflow_takes_hostile_names(name: str, prefix: str) -> None:
     assert len(taken) <= MAX_ENTITY_KEY_LENGTH
 
 
+@settings(deadline=None)
 @given(texts)
 @example("..")
 def test_mlflow_takes_every_name_and_it_can_be_read_back(name: str) -> None:
@@ -36,6 +37,7 @@ def test_mlflow_takes_every_name_and_it_can_be_read_back(name: str) -> None:
         assert original_name(safe) == name
 
 
+@settings(deadline=None)
 @given(texts, texts)
 def test_different_names_stay_different(one: str, other: str) -> None:
     assert (safe_name(one) == safe_name(other)) == (one == other)
@@ -45,6 +47,7 @@ def test_hostile_names_stay_different() -> None:
     assert len({safe_name(name) for name in HOSTILE}) == len(HOSTILE)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=MAX_LENGTH, max_size=260), st.text(min_size=1, max_size=3))
 def test_long_names_that_begin_alike_stay_different(begin: str, end: str) -> None:
     assert safe_name(begin) != safe_name(begin + end)
@@ -58,6 +61,7 @@ def test_ordinary_names_are_left_as_they_are() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=50), st.integers(1, 40))
 def test_a_storable_text_is_one_that_databases_take(text: str, length: int) -> None:
     stored = storable(text, length)
@@ -68,6 +72,7 @@ def test_a_storable_text_is_one_that_databases_take(text: str, length: int) -> N
         assert stored == text
 
 
+@settings(deadline=None)
 @given(passwords, st.sampled_from(["http://me:{}@host:5000", "http://me:{}@host/api/2.0?x=1", "postgresql://:{}@h/db"]))
 def test_a_password_is_told_to_no_one(password: str, uri: str) -> None:
     told = redacted(f"API request to {uri.format(password)} failed (see http://docs)")

@@ -61,7 +61,7 @@ def started(uri: str, sweep: Sweep, patience: float = 0.2) -> Publisher:
 
 def test_a_trial_takes_few_requests(tmp_path: Path, server: MlflowServer, proxy: Proxy) -> None:
     """Four, and one for each file."""
-    sweep = a_sweep(tmp_path, 5, epochs=35)
+    sweep = a_sweep(tmp_path, 5)
     for trial in (record.trial for record in sweep.records()):
         for name in ("confusion.csv", "predictions.parquet"):
             sweep.trial(trial.key).artifacts.write(name, b"x" * 1000)
