@@ -71,7 +71,7 @@ def _console() -> "Console":
     """Progress and words for the person go to stderr; data to stdout."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def _read(file: Path, settings: list[str] | None) -> "Experiment":

@@ -18,7 +18,7 @@ from sweeper.tracking.names import redacted
 from sweeper.trial import TrialState
 
 if TYPE_CHECKING:
-    from sweeper.tracking.mlflow_store import LoggedModel
+    from sweeper.tracking.logged_model import LoggedModel
 
 FAILED, NOT_PUBLISHED = 3, 4
 
@@ -73,7 +73,7 @@ def _run(sweeping: Sweeping, total: int, uri: str, executor: str, address: str |
 
 def _leave(publisher: Publisher, sweep: Sweep) -> None:
     """Publish, quickly, that the sweep has stopped: what is saved so far, and no run left RUNNING."""
-    files = {"experiment.yaml": sweep.folder.read("experiment.yaml")} if sweep.exists() else {}
+    files = {"experiment.yaml": _without_passwords(sweep)} if sweep.exists() else {}
     publisher.finish(sweep.records(), Parent(files, {}, is_over=False))
 
 
@@ -88,9 +88,14 @@ def _finish(
     publisher: Publisher, sweep: Sweep, experiment: Experiment, console: Console, register: str | None = None
 ) -> list[str]:
     records = sweep.records()
-    page = write_dashboard(sweep, experiment)
+    try:
+        page = write_dashboard(sweep, experiment)
+        parent = _parent(sweep, experiment, records, register)
+    except BaseException:  # the trials are published all the same
+        _leave(publisher, sweep)
+        raise
     console.print(f"dashboard: {page}")
-    unpublished = publisher.finish(records, _parent(sweep, experiment, records, register))
+    unpublished = publisher.finish(records, parent)
     if unpublished:
         console.print(
             f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: "
@@ -133,7 +138,7 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
     git = git_state()
     fingerprints = sorted({str(record.trial.config["data"]["fingerprint"]) for record in records})
     files = {
-        "experiment.yaml": sweep.folder.read("experiment.yaml"),
+        "experiment.yaml": _without_passwords(sweep),
         "results.csv": to_csv(trials_table(records, Space.of(experiment.search).names)).encode(),
         "dashboard.html": sweep.folder.read("dashboard.html"),
         "environment.txt": environment().encode(),
@@ -147,6 +152,11 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
     }
     is_over = all(record.result for record in records)
     return Parent(files, tags, is_over, logged_model(sweep, best) if best else None, register)
+
+
+def _without_passwords(sweep: Sweep) -> bytes:
+    """The experiment as it may be shown: without a password in `tracking.uri`."""
+    return redacted(sweep.folder.read("experiment.yaml").decode()).encode()
 
 
 def best_record(records: Sequence[Record], experiment: Experiment) -> Record | None:
@@ -164,7 +174,7 @@ def logged_model(sweep: Sweep, best: Record) -> "LoggedModel | None":
     import numpy as np
     import torch
 
-    from sweeper.tracking.mlflow_store import LoggedModel
+    from sweeper.tracking.logged_model import LoggedModel
     from sweeper.training.classifier import load_classifier
 
     classifier = load_classifier(folder)

@@ -67,9 +67,10 @@ def test_digits_are_learned_in_a_few_epochs(tmp_path: Path) -> None:
 
 
 def test_compact_alexnet_learns_three_digits(tmp_path: Path) -> None:
-    alexnet = {"name": "alexnet", "compact": True, "batch_norm": True}
-    of = experiment({"classes": 3, "image_size": 16}, alexnet, lr=0.01, batch_size=16, epochs=2)
-    assert begin(tmp_path, of, precision="bfloat16").ended().summary["test/top1"] > 0.8
+    alexnet = {"name": "alexnet", "compact": True, "batch_norm": True, "dropout": 0.1}
+    falling = {"schedule": "step", "step_size": 1, "gamma": 0.3}
+    of = experiment({"classes": 3, "image_size": 16}, alexnet, lr=0.01, batch_size=16, **falling)
+    assert begin(tmp_path, of, precision="bfloat16").ended().summary["test/top1"] > 0.9
 
 
 def test_each_epoch_is_reported_once_under_the_names_of_the_contract(tmp_path: Path) -> None:
@@ -114,6 +115,16 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path: 
     assert_same_end(one, same)
     assert one.folder.read_result().summary["train/loss"] != other.folder.read_result().summary["train/loss"]
     assert not same_weights(one, other)
+
+
+def test_dropout_and_batch_statistics_are_those_of_training(tmp_path: Path) -> None:
+    hard = begin(tmp_path / "hard", experiment(None, HARD))
+    hard.ended()
+    batches = -(-len(split(hard.dataset(), hard.experiment.data.split).train_N) // 32)
+    assert weights(hard)["1.num_batches_tracked"] == 3 * batches
+    still = begin(tmp_path / "still", experiment(None, {"dropout": 0.5}, lr=1e-30)).ended().history
+    assert all(row["train/loss"] > 1.01 * row["val/loss"] for row in still)
+    assert len({row["val/loss"] for row in still}) == 1
 
 
 def test_auto_precision_is_that_of_the_machine(tmp_path: Path) -> None:
@@ -359,6 +370,14 @@ def test_a_trial_that_goes_on_ends_as_one_that_was_never_stopped(tmp_path: Path,
     stopped.ended(told)
     assert told.epochs == [[1, 2], [3], [4]]
     assert told.reports[0][1] == 2
+    assert_same_end(whole, stopped)
+
+
+def test_a_trial_that_goes_on_remembers_its_best_epoch(tmp_path: Path) -> None:
+    of = replace(experiment(AUGMENT, HARD, epochs=4), objective=Objective("train/loss", "max"))
+    whole, stopped = begin(tmp_path / "whole", of), begin(tmp_path / "stopped", of)
+    assert whole.ended().best_epoch == 1
+    stopped.halted_at(2).halted_at(3).ended()
     assert_same_end(whole, stopped)
 
 

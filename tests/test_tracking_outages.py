@@ -3,6 +3,7 @@
 One real `mlflow server`, behind a proxy that spoils what passes through it.
 """
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,13 @@ from sweeper.tracking import Publisher, note_published
 from sweeper.tracking.publisher import SETTINGS
 
 QUICK = 0.005
+pytest_plugins = ("tracking_fixtures",)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Iterator[MlflowServer]:
     folder = tmp_path_factory.mktemp("server")
-    server = MlflowServer(folder, folder / "mlflow.db")
+    server = MlflowServer(folder, Path(shutil.copy(empty, folder / "mlflow.db")))
     yield server
     server.kill()
 
