@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 from trials import Begun, Told, begin, experiment, network, train_until_killed, untimed
 
-from sweeper.data import DataError, default_cache, prepare
+from sweeper.data import DataError, Dataset, default_cache, prepare
 from sweeper.data.split import split
 from sweeper.experiment import Artifacts, Checkpoint, Objective, Split
 from sweeper.store import StoreError
@@ -117,6 +117,47 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(tmp_path: 
     assert not same_weights(one, other)
 
 
+def test_every_epoch_has_its_own_order_and_augmentation(tmp_path: Path) -> None:
+    def spread(*augment: str) -> float:
+        begun = begin(tmp_path / "".join(augment), experiment({"augment": augment}, epochs=4, lr=1e-30))
+        return float(np.ptp([row["train/loss"] for row in begun.ended().history]))
+
+    assert 0 < spread() < 1e-6  # the sum of the same losses in another order
+    assert spread("random_crop") > 1e-3
+    assert spread("horizontal_flip") > 1e-3
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_two_steps_are_sgd_with_momentum_by_the_book(tmp_path: Path, nesterov: bool) -> None:
+    whole = {"batch_size": 5000, "epochs": 2, "momentum": 0.9, "nesterov": nesterov, "weight_decay": 0.01}
+    steps = {"schedule": "step", "step_size": 1, "gamma": 0.5}
+    objective = Objective("train/loss", "min")
+    still = begin(tmp_path / "still", replace(experiment(**{**whole, "lr": 1e-30}), objective=objective))
+    moved = begin(tmp_path / "moved", replace(experiment(**whole, **steps), objective=objective))
+    still.ended()
+    assert moved.ended().best_epoch == 2
+    expected = {name: value.double() for name, value in weights(still).items()}
+    momenta = {name: torch.zeros_like(value) for name, value in expected.items()}
+    for rate in (0.05, 0.025):
+        for name, gradient in gradients(moved, expected).items():
+            slope = gradient + 0.01 * expected[name]
+            momenta[name] = 0.9 * momenta[name] + slope
+            expected[name] = expected[name] - rate * (slope + 0.9 * momenta[name] if nesterov else momenta[name])
+    for name, value in weights(moved).items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-3, atol=1e-6)
+
+
+def gradients(begun: Begun, at: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Of the mean cross-entropy over all training images, in double precision."""
+    dataset = begun.dataset()
+    train_N = split(dataset, begun.experiment.data.split).train_N
+    model = network(len(dataset.classes), 8).double()
+    model.load_state_dict(at)
+    logits_NK = model(normal_images(dataset, train_N))
+    torch.nn.functional.cross_entropy(logits_NK, torch.from_numpy(dataset.labels_N[train_N])).backward()
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
 def test_dropout_and_batch_statistics_are_those_of_training(tmp_path: Path) -> None:
     hard = begin(tmp_path / "hard", experiment(None, HARD))
     hard.ended()
@@ -143,10 +184,14 @@ def logits_of(begun: Begun, indices_N: NDArray[np.int64]) -> NDArray[np.float64]
     dataset = begun.dataset()
     model = network(len(dataset.classes), 8, **begun.experiment.model.arguments)
     model.load_state_dict(weights(begun))
+    with torch.no_grad():
+        return model.eval().double()(normal_images(dataset, indices_N)).numpy()
+
+
+def normal_images(dataset: Dataset, indices_N: NDArray[np.int64]) -> torch.Tensor:
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     pixels_NHWC = (dataset.images_NCHW[indices_N].transpose(0, 2, 3, 1) / 255 - mean) / deviation
-    with torch.no_grad():
-        return model.eval().double()(torch.from_numpy(pixels_NHWC.transpose(0, 3, 1, 2))).numpy()
+    return torch.from_numpy(pixels_NHWC.transpose(0, 3, 1, 2))
 
 
 def loss_of(logits_NK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> float:
