@@ -10,7 +10,7 @@ import argparse
 import tempfile
 import time
 
-from sweeper.launch import Sweeping, run
+from sweeper.launch import Sweeping, run, store_experiment
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Row, Sweep
 from sweeper.tracking import Parent, Publisher
@@ -61,6 +61,7 @@ def seconds_a_trial(executor: str, trials: int) -> tuple[float, float]:
         sweep, watch = Sweep(storage, experiment.name), Watch()
         publisher = Publisher(f"sqlite:///{storage}/mlflow.db", sweep, experiment)
         publisher.start()
+        store_experiment(sweep, experiment)
         run(Sweeping.of(sweep, experiment), executor, None, [watch, publisher])
         trained = time.perf_counter()
         missing = publisher.finish(sweep.records(), Parent({}, {}, is_over=True))

@@ -20,6 +20,10 @@ from sweeper.trial import TrialState, canonical_json, settings_for
 MAX_MEASURED = 12
 
 
+class PlanError(ValueError):
+    """A model that cannot take a step."""
+
+
 @dataclass(frozen=True)
 class Model:
     """A distinct model at a batch size and image size, how many trials of it are left, and what it costs."""
@@ -82,7 +86,11 @@ def _settings_left(sweeping: Sweeping) -> Iterator[Settings]:
 def _cost(settings: Settings, experiment: Experiment, at_once: int) -> Cost:
     dataset = prepare(replace(settings.data, root=experiment.data.root), default_cache())
     indices = split(dataset, settings.data.split)
-    return measure(settings, dataset, indices, decide(experiment.resources, at_once))
+    try:
+        return measure(settings, dataset, indices, decide(experiment.resources, at_once))
+    except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing is lost
+        told = f"{type(error).__name__}: {error}"
+        raise PlanError(f"model {canonical_json(to_plain(settings.model))} cannot be trained: {told}") from error
 
 
 def _seconds(

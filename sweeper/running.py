@@ -1,6 +1,7 @@
 """`sweeper run`, from an experiment to an exit code: the parts put together."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from rich.console import Console
 
 import models
 from sweeper.experiment import Experiment
-from sweeper.launch import Sweeping, run
+from sweeper.launch import Sweeping, run, store_experiment
 from sweeper.progress import View
 from sweeper.provenance import environment, git_state
 from sweeper.store import Record, Sweep
@@ -42,8 +43,9 @@ def run_sweep(
             console.print(
                 f"{others} trials in {sweep.folder.path} are not of this file as it now is; they are kept, and left out"
             )
+        store_experiment(sweep, experiment)
         if search.is_exhausted:
-            counts = _counts(sweeping.records)
+            counts = _counts(sweeping)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.path}")
             if is_published(sweep, sweeping.records, uri):
                 return _code(counts, [])
@@ -55,7 +57,9 @@ def _run(sweeping: Sweeping, total: int, uri: str, executor: str, address: str |
     sweep, experiment = sweeping.sweep, sweeping.experiment
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
-    ended = Counter(r.state for r in sweeping.records if r.result and not sweeping.goes_on(r))
+    known = sweeping.search(1).known
+    own = [record for record in sweeping.records if record.trial.key in known]
+    ended = Counter(record.state for record in own if record.result and not sweeping.goes_on(record))
     console.print(f"{experiment.name}: {total} trials, {ended.total()} ended already; in {sweep.folder.path}")
     try:
         with View(console, experiment, total, ended) as view:
@@ -65,10 +69,15 @@ def _run(sweeping: Sweeping, total: int, uri: str, executor: str, address: str |
         raise
     if received:
         _leave(publisher, sweep)
-        console.print(f"stopped; everything is saved. Go on with: sweeper resume {experiment.name!r}")
+        console.print(f"stopped; everything is saved. Go on with: {_command('resume', sweep)}")
         return 128 + received
     unpublished = _finish(publisher, sweep, experiment, console)
-    return _code(_counts(sweep.records()), unpublished)
+    return _code(_counts(Sweeping.of(sweep, experiment)), unpublished)
+
+
+def _command(name: str, sweep: Sweep) -> str:
+    """A command on this sweep that works from any directory."""
+    return shlex.join(["sweeper", name, sweep.name, "--storage", sweep.storage.url])
 
 
 def _leave(publisher: Publisher, sweep: Sweep) -> None:
@@ -99,7 +108,7 @@ def _finish(
     if unpublished:
         console.print(
             f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: "
-            f"sweeper sync {experiment.name!r}",
+            f"{_command('sync', sweep)} --tracking-uri {redacted(publisher.uri)}",
             style="yellow",
         )
     else:
@@ -186,8 +195,10 @@ def logged_model(sweep: Sweep, best: Record) -> "LoggedModel | None":
     return LoggedModel(best.trial.key, classifier, images_NCHW, logits_NK, "pt2" if is_own else "pickle", needs)
 
 
-def _counts(records: Sequence[Record]) -> Counter[TrialState]:
-    return Counter(record.state for record in records)
+def _counts(sweeping: Sweeping) -> Counter[TrialState]:
+    """The states of the trials that the file, as it now is, asks for."""
+    known = sweeping.search(1).known
+    return Counter(record.state for record in sweeping.records if record.trial.key in known)
 
 
 def _told(counts: Mapping[TrialState, int]) -> str:

@@ -58,7 +58,6 @@ def run(sweeping: Sweeping, executor: str, address: str | None, listeners: Seque
 
     Raises MachineError when this machine cannot go on with what another began.
     """
-    sweeping.sweep.folder.write("experiment.yaml", write_experiment(sweeping.experiment).encode())
     if executor == "inline":
         return _run(sweeping, executor, places_here(sweeping.experiment.resources), listeners)
     from sweeper.launch import ray_tune
@@ -86,6 +85,13 @@ def _run(sweeping: Sweeping, executor: str, places: int, listeners: Sequence[Lis
     return received[0] if received else None
 
 
+def store_experiment(sweep: Sweep, experiment: Experiment) -> None:
+    """Keep the resolved experiment in the folder, for `resume` and for every reader."""
+    text = write_experiment(experiment).encode()
+    if not sweep.exists() or sweep.folder.read("experiment.yaml") != text:
+        sweep.folder.write("experiment.yaml", text)
+
+
 def machine_for(sweeping: Sweeping, places: int) -> Machine:
     """What the sweep's first machine decided, honoured here; decided now when the sweep begins."""
     from sweeper.training.machine import decide, honour
@@ -102,7 +108,7 @@ def places_here(resources: Resources) -> int:
     """How many trials Ray would run side by side here; `inline` runs one, but decides alike."""
     import torch
 
-    places = (os.cpu_count() or 1) // resources.cpus_per_trial
+    places = len(os.sched_getaffinity(0)) // resources.cpus_per_trial
     if torch.cuda.is_available() and resources.gpus_per_trial != 0:
         share = 1.0 if resources.gpus_per_trial == "auto" else resources.gpus_per_trial
         places = min(places, int(torch.cuda.device_count() / share + 1e-9))

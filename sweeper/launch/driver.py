@@ -32,7 +32,7 @@ class Driver:
         self.saved_epochs: dict[str, int] = {}
         self.tries: Counter[str] = Counter()
         self.again: deque[Trial] = deque()
-        self.best: tuple[float, str] | None = None
+        self.best: tuple[tuple[float, int], str] | None = None
 
     def halt(self) -> None:
         """Start no more trials, and ask the running ones to save and stop."""
@@ -54,7 +54,8 @@ class Driver:
         folder = self.sweep.trial(trial.key)
         if not folder.exists("trial.json"):
             folder.write_trial(trial)
-        folder.reopen()
+        if trial.key in self.search.reopened:
+            folder.reopen()
         self.running.add(trial.key)
         for listener in self.listeners:
             listener.started(trial, self.histories.get(trial.key, ()))
@@ -80,7 +81,7 @@ class Driver:
             return
         self.search.tell(trial, result)
         self.ended.append((trial, result))
-        self._keep_best_model(trial.key, result)
+        self._keep_best_model(trial, result)
         for listener in self.listeners:
             listener.ended(trial, result)
 
@@ -89,6 +90,9 @@ class Driver:
 
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`.
         """
+        if self.halted_at is not None:  # its worker was stopped with the rest
+            self.end(trial, None)
+            return
         self.tries[trial.key] += 1
         if self.tries[trial.key] <= self.experiment.resources.max_retries:
             self.running.discard(trial.key)
@@ -106,18 +110,18 @@ class Driver:
         """Take in whose model is the best so far, from an earlier run's results."""
         for record in records:
             if record.result:
-                self._keep_best_model(record.trial.key, record.result)
+                self._keep_best_model(record.trial, record.result)
 
-    def _keep_best_model(self, key: str, result: Result) -> None:
-        """Under `models: best`, keep one `model.pt`: that of the best complete trial on the objective."""
+    def _keep_best_model(self, trial: Trial, result: Result) -> None:
+        """Under `models: best`, keep one `model.pt`: of the best complete trial, the first numbered of two alike."""
         objective = self.experiment.objective
         value = result.summary.get(objective.metric)
         if result.state is not TrialState.COMPLETE or value is None:
             return
-        score = value if objective.mode == "max" else -value
-        loser = key
+        score = (value if objective.mode == "max" else -value, -trial.number)
+        loser = trial.key
         if self.best is None or score > self.best[0]:
             loser = self.best[1] if self.best else ""
-            self.best = (score, key)
+            self.best = (score, trial.key)
         if loser and self.experiment.artifacts.models == "best":
             self.sweep.trial(loser).artifacts.remove("model.pt")

@@ -39,6 +39,10 @@ QUIET = {
 }
 
 
+class ResourcesError(ValueError):
+    """What one trial asks for is not there."""
+
+
 def connect(address: str | None) -> None:
     """Join the cluster at `address`, or start one on this machine alone; whatever Ray finds lying about is not joined."""
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
@@ -59,6 +63,12 @@ def disconnect() -> None:
 def trials_at_once(resources: Resources) -> int:
     """How many trials the cluster holds side by side."""
     total = _cluster()
+    wanted = {"CPU": float(resources.cpus_per_trial), "GPU": gpus_per_trial(resources, total.get("GPU", 0))}
+    for kind, count in wanted.items():
+        if count > total.get(kind, 0):
+            raise ResourcesError(
+                f"a trial wants {count:g} {kind}s and there are {total.get(kind, 0):g}; lower resources.{kind.lower()}s_per_trial"
+            )
     places = int(total.get("CPU", 0)) // resources.cpus_per_trial
     gpus = gpus_per_trial(resources, total.get("GPU", 0))
     if gpus:

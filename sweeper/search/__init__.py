@@ -10,7 +10,8 @@ import math
 import random
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -27,7 +28,7 @@ from sweeper.search.study import (
     parameter,
     values_of,
 )
-from sweeper.space import Cell, Space
+from sweeper.space import Cell, Space, setting_steps
 from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json, config_for, settings_for, trial_key
 
@@ -70,6 +71,7 @@ class Search:
         self.cells: dict[str, tuple[Cell, set[int]]] = {}  # their cells, with the seeds tried
         self.unfinished: set[int] = set()
         self.again: deque[Trial] = deque()  # begun by an earlier run
+        self.reopened: set[str] = set()  # of these, the keys that had ended and are taken up again
         self.ahead: deque[tuple[Cell, dict[str, Any]]] = deque()  # looked up in `planned`, not yet asked for
         self.count = 0
         self.misses = 0
@@ -245,9 +247,12 @@ class Search:
             )
         while self.count < trial.number:
             self._fill(self.count)
-        if not self._belongs(trial):
+        cell = self._own_cell(trial)
+        if cell is None:
             self._fill(trial.number)
             return
+        trial = replace(trial, cell=cell)
+        record = replace(record, trial=trial)
         if self._was_drawn(trial):
             self._sample(trial.number)
             params = {axis.label: parameter(axis, trial.cell) for axis in self.space.axes}
@@ -273,16 +278,26 @@ class Search:
             return False
         return canonical_json(trial.cell) not in self.cells and dict(trial.cell) not in self.experiment.search.include
 
-    def _belongs(self, trial: Trial) -> bool:
-        """Whether the experiment, as its file now is, asks for this trial."""
-        if trial.seed not in self.experiment.search.seeds or not self.space.contains(trial.cell):
-            return False
-        return trial_key(self._config(dict(trial.cell), trial.seed)) == trial.key
+    def _own_cell(self, trial: Trial) -> Cell | None:
+        """The trial's cell in the experiment as its file now is; None when the file does not ask for this trial.
+
+        A file that has gained or lost an axis may ask for the same settings under another cell.
+        """
+        if trial.seed in self.experiment.search.seeds:
+            for cell in (
+                dict(trial.cell),
+                _cell_in(trial.config, [name for axis in self.space.axes for name in axis.names]),
+            ):
+                if self.space.contains(cell) and trial_key(self._config(cell, trial.seed)) == trial.key:
+                    return cell
+        return None
 
     def _replay(self, record: Record) -> None:
         self.report(record.trial, record.history)
         if record.result is None or goes_on(record, self.experiment, self.retry_failed):
             self.again.append(record.trial)
+            if record.result:
+                self.reopened.add(record.trial.key)
             return
         if self.marks and record.state is not TrialState.DIVERGED:  # such a trial ends without being judged
             self.should_prune(record.trial)
@@ -292,6 +307,18 @@ class Search:
         metric = self.experiment.objective.metric
         values = {int(row["epoch"]): row[metric] for row in history if metric in row}
         return {epoch: value for epoch, value in values.items() if math.isfinite(value)}
+
+
+def _cell_in(config: Mapping[str, Any], names: Iterable[str]) -> Cell:
+    """The values that a config has for axes; an axis that it knows nothing of is left out."""
+    cell: Cell = {}
+    for name in names:
+        value: Any = config
+        for step in setting_steps(name):
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if value is not None:
+            cell[name] = value
+    return cell
 
 
 def goes_on(record: Record, experiment: Experiment, retry_failed: bool) -> bool:
