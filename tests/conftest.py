@@ -1,6 +1,8 @@
 """Every test works in folders of its own; nothing is read from or written to the user's."""
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,3 +13,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["SWEEPER_CACHE"] = str(tmp_path_factory.mktemp("cache"))
     for name in ("SWEEPER_STORAGE", "MLFLOW_TRACKING_URI", "RAY_ADDRESS"):
         os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def denormal_numbers() -> Iterator[None]:
+    """Training flushes them in its own process; a test that trained in this one must not change what others compute."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
