@@ -1,7 +1,9 @@
 """What a machine decides for a sweep, what it refuses, and how a training process is set up."""
 
-import ctypes
+import os
 import resource
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,10 @@ from sweeper.training import machine
 
 CPU = Resources(gpus_per_trial=0)
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
-glibc = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+SETTING = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+huge_pages = pytest.mark.skipif(
+    not SETTING.exists() or "[never]" in SETTING.read_text(), reason="this kernel gives no huge pages"
+)
 
 
 @pytest.fixture
@@ -82,15 +87,17 @@ def test_a_training_process_has_the_decided_threads_and_flushes_denormal_numbers
     assert torch.count_nonzero(tiny_N * 1.0) == 0
 
 
-@glibc
-def test_a_training_process_keeps_the_memory_that_it_freed(here: Machine) -> None:
-    machine.settle(here)
-    pages = 64 * 2**20 // resource.getpagesize()
-    faults = [faults_of_filling(64 * 2**20) for _ in range(4)]
-    assert faults[-1] < pages / 100
-
-
-def faults_of_filling(count_bytes: int) -> int:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(count_bytes, dtype=torch.uint8)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+@huge_pages
+def test_large_tensors_of_a_training_process_come_in_huge_pages(here: Machine) -> None:
+    script = f"""
+import resource, torch
+from sweeper.store import Machine
+from sweeper.training.machine import settle
+settle({here})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+torch.ones(64 * 2**20, dtype=torch.uint8)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout) < 64 * 2**20 / resource.getpagesize() / 10

@@ -52,6 +52,7 @@ def test_a_sweep_prunes_and_publishes_every_trial(undisturbed: Path) -> None:
     assert (undisturbed / "grid" / "dashboard.html").stat().st_size > 1_000_000
 
 
+@pytest.mark.timeout(500)  # four sweeps, one after the other
 def test_killed_three_times_it_ends_with_the_same_table(file: Path, undisturbed: Path, tmp_path: Path) -> None:
     for results in (1, 4, 8):
         with started("run", file, "--storage", tmp_path) as process:
