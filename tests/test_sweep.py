@@ -111,7 +111,7 @@ def test_a_signal_saves_and_stops(file: Path, tmp_path: Path, executor: str, num
     with started(*arguments) as process:
         until(lambda: bool(list(tmp_path.glob("grid/trials/*/history.json"))), process)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == code
     assert "stopped; everything is saved" in errors
     assert list(tmp_path.glob("grid/trials/*/checkpoint.pt"))

@@ -21,8 +21,10 @@ def save(folder: Folder, name: str, state: dict[str, Any]) -> None:
     """Write tensors and plain values whole, with their checksum."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    body = buffer.getbuffer()[:-2]  # a zip ends with the length of its comment, here 0 in two bytes
-    folder.write(name, b"".join((body, _tail(body))))
+    tail = _tail(buffer.getbuffer()[:-2])  # a zip ends with the length of its comment, here 0 in two bytes
+    buffer.seek(-2, io.SEEK_END)
+    buffer.write(tail)
+    folder.write(name, buffer.getvalue())
 
 
 def load(folder: Folder, name: str) -> dict[str, Any]:
