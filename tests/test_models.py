@@ -2,7 +2,6 @@
 
 import inspect
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -139,62 +138,6 @@ def test_the_compact_alexnet_s_signal_does_not_fade_at_the_start() -> None:
     torch.manual_seed(0)
     logits_NK = build("alexnet", {"compact": True}, 10, 64).eval()(images(32))
     assert 0.1 < logits_NK.std().item() < 10
-
-
-# Losses, by their formulas: values and gradients with respect to the logits
-
-
-def softmax(logits_NK: Array) -> Array:
-    shifted = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
-    softened: Array = shifted / shifted.sum(axis=1, keepdims=True)
-    return softened
-
-
-def cross_entropy_against(targets_NK: Array, logits_NK: Array) -> tuple[float, Array]:
-    probabilities_NK = softmax(logits_NK)
-    value = -np.mean(np.sum(targets_NK * np.log(probabilities_NK), axis=1))
-    return float(value), (probabilities_NK - targets_NK) / len(logits_NK)
-
-
-def one_hot(labels_N: NDArray[np.int64], classes: int) -> Array:
-    return np.eye(classes)[labels_N]
-
-
-FORMULAS: dict[str, Callable[[Array, NDArray[np.int64]], tuple[float, Array]]] = {
-    "cross_entropy": lambda logits, labels: cross_entropy_against(one_hot(labels, logits.shape[1]), logits),
-    "smooth_cross_entropy": lambda logits, labels: cross_entropy_against(
-        0.9 * one_hot(labels, logits.shape[1]) + 0.1 / logits.shape[1], logits
-    ),
-}
-
-
-def test_every_loss_has_its_formula_here() -> None:
-    assert set(FORMULAS) == set(LOSSES)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize(("count", "classes", "scale"), [(1, 2, 1.0), (7, 10, 3.0), (64, 200, 10.0)])
-def test_a_loss_is_its_formula_in_value_and_gradient(name: str, count: int, classes: int, scale: float) -> None:
-    draw = np.random.default_rng(count)
-    logits_NK, labels_N = draw.normal(0, scale, (count, classes)), draw.integers(0, classes, count)
-    tensor_NK = torch.tensor(logits_NK, requires_grad=True)
-    loss = LOSSES[name](tensor_NK, torch.tensor(labels_N))
-    torch.autograd.backward(loss)
-    value, gradient_NK = FORMULAS[name](logits_NK, labels_N)
-    assert loss.shape == ()
-    assert loss.item() == pytest.approx(value, rel=1e-9)
-    assert tensor_NK.grad is not None
-    np.testing.assert_allclose(tensor_NK.grad.numpy(), gradient_NK, rtol=1e-7, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_a_loss_stays_finite_at_logits_beyond_reason(name: str) -> None:
-    logits_NK = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]], requires_grad=True)
-    loss = LOSSES[name](logits_NK, torch.tensor([1, 1]))
-    torch.autograd.backward(loss)
-    assert loss.isfinite()
-    assert logits_NK.grad is not None
-    assert logits_NK.grad.isfinite().all()
 
 
 # Models of one's own

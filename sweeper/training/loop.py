@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models import LOSSES, build
+from models.losses import mean_loss
 from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Settings
@@ -67,7 +68,7 @@ class Trainer:
     def step(self, images_NCHW: Tensor, labels_N: Tensor) -> Tensor:
         """One optimiser step; returns the batch's summed loss and hits, (2,), on the device."""
         logits_NK = self._logits(images_NCHW)
-        loss = self.loss(logits_NK, labels_N)
+        loss = mean_loss(self.loss(logits_NK, labels_N), labels_N)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -87,7 +88,7 @@ class Trainer:
         parts = torch.split(indices_N, EVALUATION_BATCH)
         logits_NK = torch.cat([self._logits(self.images_NCHW[at_N]) for at_N in parts])
         labels_N = self.labels_N[indices_N]
-        return evaluate_logits(logits_NK, labels_N, self.loss(logits_NK, labels_N))
+        return evaluate_logits(logits_NK, labels_N, mean_loss(self.loss(logits_NK, labels_N), labels_N))
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the network's state, on its device."""
