@@ -30,13 +30,13 @@ class Trainer:
     """A network, its optimiser and the images it sees, for one trial's settings on one machine."""
 
     def __init__(self, settings: Settings, dataset: Dataset, indices: Indices, machine: Machine) -> None:
+        settle(machine)
         self.settings, self.machine = settings, machine
         self.device = torch.device(machine.device)
         self.images_NCHW, self.labels_N = _resident(dataset, self.device)
         self.train_N, self.val_N, self.test_N = (torch.from_numpy(part) for part in indices)
         precision = machine.precision if settings.train.precision == "auto" else settings.train.precision
         self.autocast = precision == "bfloat16"
-        settle(machine)
         torch.manual_seed(epoch_seed(settings.seed, 0))
         network = build(settings.model.name, settings.model.arguments, len(dataset.classes), settings.data.image_size)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
