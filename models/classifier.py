@@ -8,7 +8,10 @@ from torch import Tensor, nn
 
 
 class Classifier(nn.Module):
-    """Raw uint8 images (N, 3, any, any) -> logits (N, K) float32; images of another size are scaled to S x S."""
+    """Raw uint8 images (N, 3, any, any) -> logits (N, K) float32.
+
+    Images of another size are scaled to S x S; with a `crop_size` the network sees the middle of that many pixels.
+    """
 
     mean_3: Tensor
     deviation_3: Tensor
@@ -20,9 +23,11 @@ class Classifier(nn.Module):
         mean: Sequence[float],
         deviation: Sequence[float],
         classes: Sequence[str],
+        crop_size: int | None = None,
     ) -> None:
         super().__init__()
         self.network, self.image_size, self.classes = network, image_size, list(classes)
+        self.input_size = crop_size or image_size
         self.register_buffer("mean_3", torch.tensor(mean))
         self.register_buffer("deviation_3", torch.tensor(deviation))
 
@@ -32,6 +37,9 @@ class Classifier(nn.Module):
             scaled_NCHW = F.interpolate(
                 scaled_NCHW, (self.image_size, self.image_size), mode="bilinear", antialias=True
             )
+        start = round((self.image_size - self.input_size) / 2)
+        middle = slice(start, start + self.input_size)
+        scaled_NCHW = scaled_NCHW[:, :, middle, middle]
         normalised_NCHW = (scaled_NCHW - self.mean_3[:, None, None]) / self.deviation_3[:, None, None]
         logits_NK: Tensor = self.network(normalised_NCHW)
         return logits_NK.float()

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from models import MODELS
-from sweeper import checks
+from sweeper import checks, words
+from sweeper.agreement import check_agreement
 from sweeper.experiment import METHODS, Data, Train
 from sweeper.explaining import explain
 from sweeper.source import Path, Source, shown, unknown
@@ -21,6 +22,7 @@ def check_search(source: Source) -> None:
     _check_collisions(source, names)
     _check_cells(source, axes)
     _check_method(source, axes)
+    check_agreement(source, axes)
     seeds = source.at(("search", "seeds"))
     if isinstance(seeds, list) and len({shown(seed) for seed in seeds}) < len(seeds):
         source.add(("search", "seeds"), "a seed is listed twice; each replicate needs its own")
@@ -184,6 +186,13 @@ def check_value(source: Source, path: Path, name: str, value: Any) -> None:
 _SECTIONS: dict[str, TypeAdapter[Any]] = {"train": TypeAdapter(Train), "data": TypeAdapter(Data)}
 
 
+_WORDS = {
+    ("train", "loss"): words.check_loss,
+    ("train", "class_weights"): words.check_class_weights,
+    ("data", "augment"): words.check_augment,
+}
+
+
 def _check_typed(source: Source, path: Path, steps: tuple[str, ...], value: Any) -> None:
     section = with_setting({"name": "digits"} if steps[0] == "data" else {}, steps[1:], value)
     try:
@@ -191,7 +200,7 @@ def _check_typed(source: Source, path: Path, steps: tuple[str, ...], value: Any)
     except ValidationError as error:
         for _, message in explain(error.errors(include_url=False), section, path=steps[:1]):
             source.add(path, message)
-    if steps == ("train", "loss") and isinstance(value, str):
-        checks.check_loss(source, path, value)
+    if steps in _WORDS:
+        _WORDS[steps](source, path, value)
     if steps == ("data", "name") and isinstance(value, str):
         checks.check_dataset(source, path, value)

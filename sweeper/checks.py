@@ -8,21 +8,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from models import CALLABLE, LOSSES, MODELS
+from models import CALLABLE, MODELS
 from sweeper.experiment import DATASET_NAMES, INF, METHODS, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
 from sweeper.source import Path, Source, shown, unknown
+from sweeper.words import check_augment, check_class_weights, check_loss
 
 
 def check(source: Source) -> None:
     """Add every mistake that the types of the file cannot show."""
     check_data(source)
     check_model(source, ("model",), source.at(("model",)))
-    loss = source.at(("train", "loss"))
-    if isinstance(loss, str):
-        check_loss(source, ("train", "loss"), loss)
+    check_loss(source, ("train", "loss"), source.at(("train", "loss")))
+    check_class_weights(source, ("train", "class_weights"), source.at(("train", "class_weights")))
     check_pruner(source, ("pruning",), source.at(("pruning",)))
-    if source.at(("train", "nesterov")) is True and source.at(("train", "momentum")) == 0:
-        source.add(("train", "nesterov"), "given true, but Nesterov's step needs a momentum above 0")
     check_method(source)
     check_objective(source)
     check_resources(source)
@@ -36,6 +34,7 @@ def check_data(source: Source) -> None:
             source.add(("data", "root"), "is missing; `folder` needs the folder that holds one sub-folder a class")
     if isinstance(split, Mapping):
         check_split(source, split)
+    check_augment(source, ("data", "augment"), source.at(("data", "augment")))
 
 
 def check_dataset(source: Source, path: Path, name: str) -> None:
@@ -95,11 +94,6 @@ def _is_finite(value: Any) -> bool:
 
 def _is_a(value: Any, kind: type) -> bool:
     return type(value) is kind or (kind is float and type(value) is int)
-
-
-def check_loss(source: Source, path: Path, loss: str) -> None:
-    if loss not in LOSSES:
-        source.add(path, unknown(loss, LOSSES, "loss"))
 
 
 def check_pruner(source: Source, path: Path, pruner: Any) -> None:

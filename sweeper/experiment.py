@@ -13,6 +13,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, lt=2**31)]
+Pixels = Annotated[int, Field(ge=8, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,99}$")]
 INF = float("inf")
@@ -46,7 +47,17 @@ PRUNER_LIMITS: dict[str, tuple[float, float]] = {  # inclusive
 REQUIRED_BY_PRUNER = {"percentile": ("percentile",), "patient": ("wrapped_pruner", "patience")}
 Method = Literal["grid", "random", "tpe", "qmc", "cmaes", "gp"]
 METHODS = get_args(Method)
-Augmentation = Literal["random_crop", "horizontal_flip"]
+AUGMENTATIONS: dict[str, dict[str, tuple[float, float, float]]] = {  # argument: default, least and most
+    "random_crop": {},
+    "horizontal_flip": {},
+    "brightness": {"strength": (0.4, 0, 1)},
+    "contrast": {"strength": (0.4, 0, 1)},
+    "saturation": {"strength": (0.4, 0, 1)},
+    "hue": {"strength": (0.1, 0, 0.5)},
+    "random_erasing": {"probability": (0.5, 0, 1)},
+    "mixup": {"alpha": (0.2, 0.01, 100)},
+    "cutmix": {"alpha": (1.0, 0.01, 100)},
+}
 
 
 class Strict:
@@ -66,19 +77,12 @@ class Split(Strict):
 
 
 @dataclass(frozen=True)
-class Data(Strict):
-    name: str
-    root: str | None = None
-    classes: Count | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    split: Split | Literal["official"] = Split()
-    image_size: Annotated[int, Field(ge=8, le=1024)] = 64
-    augment: tuple[Augmentation, ...] = ("random_crop", "horizontal_flip")
-
-
-@dataclass(frozen=True)
 class _Named(Strict):
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.name, tuple(self.arguments)))
 
 
 def _side_by_side(given: Any) -> Any:
@@ -93,19 +97,62 @@ Named = Annotated[_Named, BeforeValidator(_side_by_side), WithJsonSchema(NAMED_S
 """A name and its keyword arguments, written side by side in the file: `{name: alexnet, dropout: 0.3}`."""
 
 
+def _bare(given: Any) -> Any:
+    """A name without arguments as the bare word, so that both ways to write it are one setting."""
+    if isinstance(given, dict) and list(given) == ["name"] and isinstance(given["name"], str):
+        return given["name"]
+    return _side_by_side(given)
+
+
+Word = Annotated[str | _Named, BeforeValidator(_bare), WithJsonSchema({"anyOf": [{"type": "string"}, NAMED_SCHEMA]})]
+"""A name, alone or with its keyword arguments: `focal` or `{name: focal, gamma: 2}`."""
+
+
+@dataclass(frozen=True)
+class Data(Strict):
+    name: str
+    root: str | None = None
+    classes: Count | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    split: Split | Literal["official"] = Split()
+    image_size: Pixels = 64
+    crop_size: Pixels | None = None
+    augment: tuple[Word, ...] = ("random_crop", "horizontal_flip")
+    normalisation: Literal["imagenet", "dataset"] = "imagenet"
+    evaluation: Literal["center", "ten_crop"] = "center"
+
+    @property
+    def input_size(self) -> int:
+        """Pixels a side of what the network sees."""
+        return self.crop_size or self.image_size
+
+
+Weights = Annotated[tuple[Positive, ...], Field(min_length=1)]
+WeightsByName = Annotated[dict[str, Positive | str], Field(min_length=1)]
+FROM_SWEEP = "from_sweep"
+
+
 @dataclass(frozen=True)
 class Train(Strict):
     epochs: Count = 35
     batch_size: Count = 12
-    loss: str = "cross_entropy"
-    optimizer: Literal["sgd"] = "sgd"
+    loss: Word = "cross_entropy"
+    class_weights: Literal["balanced"] | Weights | WeightsByName | None = None
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: Positive = 0.001
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: NotNegative = 0.0
     nesterov: bool = False
-    schedule: Literal["constant", "step"] = "step"
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    schedule: Literal["constant", "step", "plateau", "cosine", "one_cycle", "cyclic"] = "step"
     step_size: Count = 7
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    min_lr: NotNegative = 0.0
+    patience: Annotated[int, Field(ge=0, lt=2**31)] = 5
+    stop_after: Count | None = None
+    cycle_epochs: Count = 10
+    warmup_epochs: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    clip_norm: Positive | None = None
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
 
@@ -142,6 +189,7 @@ class Checkpoint(Strict):
 @dataclass(frozen=True)
 class Artifacts(Strict):
     models: Literal["best", "all", "none"] = "best"
+    histograms: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +228,11 @@ class Settings(Strict):
 def named_of(plain: Mapping[str, Any]) -> Named:
     """A name with its arguments from the file's form."""
     return _Named(plain["name"], {key: value for key, value in plain.items() if key != "name"})
+
+
+def name_and_arguments(word: "str | _Named") -> tuple[str, dict[str, Any]]:
+    """What a `Word` names, and the keyword arguments given with it."""
+    return (word, {}) if isinstance(word, str) else (word.name, word.arguments)
 
 
 def to_plain(value: Any) -> Any:

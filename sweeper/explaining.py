@@ -50,7 +50,8 @@ def _path(error: ErrorDetails, values: Any) -> Path:
 def _message(path: Path, errors: list[ErrorDetails]) -> str:
     first = errors[0]
     if first["type"] == "missing":
-        return f"is missing; {f'`{path[-2]}` needs it' if len(path) > 1 else 'every experiment file must give it'}"
+        section = next((step for step in reversed(path[:-1]) if isinstance(step, str)), None)
+        return f"is missing; {f'`{section}` needs it' if section else 'every experiment file must give it'}"
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return unknown(str(path[-1]), _known_keys(path[:-1]), "key")
     allowed = list(dict.fromkeys(_allowed(error) for error in errors))

@@ -234,7 +234,7 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "search: {space: {data.split.vall: [0.1]}}", "f.yaml:4: search.space.data.split.vall[0]", ("did you mean `val`?",),
     ),
     "augmentation on an axis": (
-        "search: {space: {data.augment: [[], [flip]]}}", "f.yaml:4: search.space.data.augment[1]", ("horizontal_flip",),
+        "search: {space: {data.augment: [[], [flip]]}}", "f.yaml:4: search.space.data.augment[1][0]", ("horizontal_flip",),
     ),
     "value listed twice": ("search: {space: {lr: [0.1, 1e-1]}}", "f.yaml:4: search.space.lr", ("listed twice",)),
     "value listed as 1 and as 1.0": ("search: {space: {lr: [1, 1.0]}}", "f.yaml:4: search.space.lr", ("listed twice",)),

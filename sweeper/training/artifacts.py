@@ -15,8 +15,8 @@ from sweeper.data import Dataset
 from sweeper.experiment import Settings, to_plain
 from sweeper.store import Folder
 from sweeper.training import checkpoint
-from sweeper.training.augment import IMAGENET_DEVIATION, IMAGENET_MEAN
 from sweeper.training.metrics import Evaluation
+from sweeper.training.normalisation import Normalisation
 
 Evaluations = Mapping[str, tuple[Tensor, Evaluation]]
 """By split ("val", "test"): the images' indices in the data set, and what the best epoch's weights made of them."""
@@ -65,15 +65,22 @@ def predictions(dataset: Dataset, evaluations: Evaluations) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def write_model(folder: Folder, settings: Settings, dataset: Dataset, weights: Mapping[str, Tensor]) -> None:
+def write_model(
+    folder: Folder,
+    settings: Settings,
+    dataset: Dataset,
+    normalisation: Normalisation,
+    weights: Mapping[str, Tensor],
+) -> None:
     """Write `model.pt`: the best epoch's weights with all that is needed to rebuild the network and feed it images."""
     content = {
         "weights": {name: tensor.cpu() for name, tensor in weights.items()},
         "model": to_plain(settings.model),
         "classes": [name.name for name in dataset.classes],
         "image_size": settings.data.image_size,
-        "mean": list(IMAGENET_MEAN),
-        "deviation": list(IMAGENET_DEVIATION),
+        "crop_size": settings.data.crop_size,
+        "mean": list(normalisation.mean),
+        "deviation": list(normalisation.deviation),
     }
     checkpoint.save(folder, "model.pt", content)
 

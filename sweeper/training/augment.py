@@ -1,69 +1,132 @@
-"""Augmentation of a batch on the device, and normalisation. Legend: N images, C = 3 channels, H = W = S pixels.
+"""Augmentation of a batch on the device. Legend: N images, C = 3 channels, H = W pixels.
 
-All random draws of an epoch are made at once from a CPU generator, so they do not depend on the device or batch size.
+All random draws of an epoch are made at once from a CPU generator, one an image, so they do not depend on the device
+or the batch size. Crops and flips act on uint8, colours on floats in [0, 1], erasing on normalised floats.
 """
 
-from functools import cache
+import math
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+from sweeper.experiment import AUGMENTATIONS, Data, Word, name_and_arguments
+from sweeper.training.colour import COLOURS
+
+Asked = Mapping[str, Mapping[str, float]]
+"""Augmentations by name, with all their arguments."""
+
+ERASED_AREA, ERASED_RATIO = (0.02, 0.33), (0.3, 3.3)
 
 
 class Draws(NamedTuple):
     """One epoch's random numbers, one a training image; None where an augmentation is not asked for."""
 
-    corner_2N: Tensor | None  # top and left of the window to cut
-    flip_N: Tensor | None
+    corner_2N: Tensor | None = None  # top and left of the window to cut
+    flip_N: Tensor | None = None
+    colour_N: Mapping[str, Tensor] = {}  # factors; for hue a part of the colour circle
+    erased_4N: Tensor | None = None  # top, left, height and width; no height: nothing is erased
 
 
-def padding_of(image_size: int) -> int:
-    """Pixels of zero padding before a random crop: an eighth of the side, as is usual (4 at 32 px)."""
-    return image_size // 8
+def asked_for(words: Iterable[Word]) -> Asked:
+    """The augmentations that a file lists, each with its defaults filled in."""
+    parts = [name_and_arguments(word) for word in words]
+    return {
+        name: {argument: float(given.get(argument, default)) for argument, (default, *_) in AUGMENTATIONS[name].items()}
+        for name, given in parts
+    }
 
 
-def draw(
-    names: tuple[str, ...], count: int, image_size: int, generator: torch.Generator, device: torch.device
-) -> Draws:
-    """Draw what the named augmentations need for `count` images; the numbers then lie on the device."""
-    corner_2N = flip_N = None
-    if "random_crop" in names:
-        corner_2N = torch.randint(2 * padding_of(image_size) + 1, (2, count), generator=generator).to(device)
-    if "horizontal_flip" in names:
+def padding_of(data: Data) -> int:
+    """Pixels of zero padding before a random crop: none where it cuts smaller images, else an eighth of the side."""
+    return 0 if data.crop_size else data.image_size // 8  # 4 at 32 px, as is usual
+
+
+def draw(data: Data, count: int, generator: torch.Generator, device: torch.device) -> Draws:
+    """Draw what `data.augment` needs for `count` images; the numbers then lie on the device."""
+    asked, colour_N = asked_for(data.augment), {}
+    corner_2N = flip_N = erased_4N = None
+    if "random_crop" in asked:
+        corners = data.image_size + 2 * padding_of(data) - data.input_size + 1
+        corner_2N = torch.randint(corners, (2, count), generator=generator).to(device)
+    if "horizontal_flip" in asked:
         flip_N = (torch.rand(count, generator=generator) < 0.5).to(device)
-    return Draws(corner_2N, flip_N)
+    for name in COLOURS:
+        if name in asked:
+            spread_N = (2 * torch.rand(count, generator=generator) - 1) * asked[name]["strength"]
+            colour_N[name] = (spread_N if name == "hue" else 1 + spread_N).to(device)
+    if "random_erasing" in asked:
+        erased_4N = draw_boxes(asked["random_erasing"]["probability"], count, data.input_size, generator).to(device)
+    return Draws(corner_2N, flip_N, colour_N, erased_4N)
 
 
-def augment(images_NCHW: Tensor, draws: Draws, rows: slice) -> Tensor:
-    """Apply rows `rows` of an epoch's draws to a batch of the same number of uint8 images."""
+def draw_boxes(probability: float, count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Boxes of 2 % to 33 % of the image, 0.3 to 3.3 times as high as wide (Zhong et al. 2020), (4, N) int64."""
+    luck_N, area_N, ratio_N, top_N, left_N = torch.rand((5, count), generator=generator)
+    area_N = (ERASED_AREA[0] + (ERASED_AREA[1] - ERASED_AREA[0]) * area_N) * size**2
+    low, high = (math.log(ratio) for ratio in ERASED_RATIO)
+    stretch_N = (low + (high - low) * ratio_N).mul(0.5).exp()
+    height_N, width_N = (
+        side_N.round().clamp(1, size) for side_N in (area_N.sqrt() * stretch_N, area_N.sqrt() / stretch_N)
+    )
+    top_N, left_N = (top_N * (size - height_N + 1)).floor(), (left_N * (size - width_N + 1)).floor()
+    return torch.stack([top_N, left_N, height_N * (luck_N < probability), width_N]).long()
+
+
+def place(images_NCHW: Tensor, draws: Draws, rows: slice, data: Data) -> Tensor:
+    """Crop and flip a batch of uint8 images by rows `rows` of an epoch's draws."""
     if draws.corner_2N is not None:
-        images_NCHW = pad_and_crop(images_NCHW, *draws.corner_2N[:, rows])
+        images_NCHW = pad_and_crop(images_NCHW, draws.corner_2N[:, rows], padding_of(data), data.input_size)
+    else:
+        images_NCHW = centre(images_NCHW, data.input_size)
     if draws.flip_N is not None:
         images_NCHW = torch.where(draws.flip_N[rows, None, None, None], images_NCHW.flip(3), images_NCHW)
     return images_NCHW
 
 
-def pad_and_crop(images_NCHW: Tensor, top_N: Tensor, left_N: Tensor) -> Tensor:
-    """Pad with zeros on all sides, then cut an S x S window at each image's (top, left)."""
-    size = images_NCHW.shape[-1]
-    padded_NCHW = F.pad(images_NCHW, [padding_of(size)] * 4)
+def colour(images_NCHW: Tensor, draws: Draws, rows: slice) -> Tensor:
+    """uint8 images as they are, or with their colours changed as floats in [0, 1]."""
+    if not draws.colour_N:
+        return images_NCHW
+    scaled_NCHW = images_NCHW.float() / 255
+    for name, amounts_N in draws.colour_N.items():
+        scaled_NCHW = COLOURS[name](scaled_NCHW, amounts_N[rows, None, None, None])
+    return scaled_NCHW
+
+
+def erase(images_NCHW: Tensor, draws: Draws, rows: slice) -> Tensor:
+    """Normalised images with their box set to 0, the mean colour."""
+    if draws.erased_4N is None:
+        return images_NCHW
+    top_N11, left_N11, height_N11, width_N11 = draws.erased_4N[:, rows, None, None]
+    pixel = torch.arange(images_NCHW.shape[-1], device=images_NCHW.device)
+    inside_NH1 = (pixel[:, None] >= top_N11) & (pixel[:, None] < top_N11 + height_N11)
+    inside_N1W = (pixel >= left_N11) & (pixel < left_N11 + width_N11)
+    return images_NCHW.masked_fill((inside_NH1 & inside_N1W)[:, None], 0)
+
+
+def pad_and_crop(images_NCHW: Tensor, corner_2N: Tensor, padding: int, size: int) -> Tensor:
+    """Pad with zeros on all sides, then cut a window of `size` at each image's (top, left)."""
+    top_N, left_N = corner_2N
+    padded_NCHW = F.pad(images_NCHW, [padding] * 4) if padding else images_NCHW
     windows_NCYXHW = padded_NCHW.unfold(2, size, 1).unfold(3, size, 1)  # a view: every window at its (top, left)
     return windows_NCYXHW[torch.arange(len(images_NCHW), device=images_NCHW.device), :, top_N, left_N]
 
 
-def normalise(images_NCHW: Tensor) -> Tensor:
-    """uint8 in [0, 255] to float with ImageNet's mean and deviation taken out, channels last in memory."""
-    scale_C11, shift_C11 = _scale_and_shift(images_NCHW.device)
-    return (images_NCHW * scale_C11).add_(shift_C11).contiguous(memory_format=torch.channels_last)
+def centre(images_NCHW: Tensor, size: int) -> Tensor:
+    """The middle window of `size`."""
+    start = round((images_NCHW.shape[-1] - size) / 2)
+    return images_NCHW[:, :, start : start + size, start : start + size]
 
 
-@cache
-def _scale_and_shift(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Copied to the device once: a copy from the host waits for it."""
-    mean_C, deviation_C = (torch.tensor(part, dtype=torch.float64) for part in (IMAGENET_MEAN, IMAGENET_DEVIATION))
-    scale_C, shift_C = 1 / (255 * deviation_C), -mean_C / deviation_C
-    return scale_C.float().to(device)[:, None, None], shift_C.float().to(device)[:, None, None]
+def ten_crops(images_NCHW: Tensor, size: int) -> list[Tensor]:
+    """The four corners and the middle, then those of the mirrored image (Krizhevsky et al. 2012, section 4.1)."""
+    end = images_NCHW.shape[-1] - size
+    corners = [(0, 0), (0, end), (end, 0), (end, end)]
+    crops = []
+    for seen_NCHW in (images_NCHW, images_NCHW.flip(3)):
+        crops += [seen_NCHW[:, :, top : top + size, left : left + size] for top, left in corners]
+        crops.append(centre(seen_NCHW, size))
+    return crops

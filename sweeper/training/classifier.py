@@ -10,7 +10,7 @@ def load_classifier(folder: Folder) -> Classifier:
     """Rebuild the network that `artifacts.write_model` wrote, in evaluation mode on the CPU."""
     content = checkpoint.load(folder, "model.pt")
     arguments = {name: value for name, value in content["model"].items() if name != "name"}
-    classes, size = content["classes"], content["image_size"]
-    network = models.build(content["model"]["name"], arguments, len(classes), size)
+    classes, size, crop = content["classes"], content["image_size"], content.get("crop_size")
+    network = models.build(content["model"]["name"], arguments, len(classes), crop or size)
     network.load_state_dict(content["weights"])
-    return Classifier(network, size, content["mean"], content["deviation"], classes).eval()
+    return Classifier(network, size, content["mean"], content["deviation"], classes, crop).eval()

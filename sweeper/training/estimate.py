@@ -9,6 +9,7 @@ from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Settings
 from sweeper.store import Machine
+from sweeper.training.feed import Batch
 from sweeper.training.loop import Trainer, peak_memory_mib
 
 MEASURED_SECONDS = 1.0
@@ -27,14 +28,14 @@ class Cost:
 def measure(settings: Settings, dataset: Dataset, indices: Indices, machine: Machine) -> Cost:
     """Time training steps on real images for about a second after a warm-up step."""
     trainer = Trainer(settings, dataset, indices, machine)
-    at_N = trainer.train_N[: settings.train.batch_size].to(trainer.device)
-    images_NCHW, labels_N = trainer.images_NCHW[at_N], trainer.labels_N[at_N]
+    at_N = trainer.feed.train_N[: settings.train.batch_size].to(trainer.device)
+    batch = Batch(trainer.feed.seen(at_N), trainer.feed.labels_N[at_N])
     trainer.network.train()
     with FlopCounterMode(display=False) as counter:
-        trainer.step(images_NCHW, labels_N)
+        trainer.step(batch, settings.train.lr)
     steps, start = 0, time.perf_counter()
     while time.perf_counter() - start < MEASURED_SECONDS:
-        trainer.step(images_NCHW, labels_N).tolist()
+        trainer.step(batch, settings.train.lr).tolist()
         steps += 1
     seconds = time.perf_counter() - start
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())

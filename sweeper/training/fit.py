@@ -11,9 +11,10 @@ from sweeper.data import DataError, Dataset, default_cache, prepare
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Objective, to_plain
 from sweeper.store import Result, Row, Sweep, TrialFolder
-from sweeper.training import artifacts, checkpoint
+from sweeper.training import artifacts, checkpoint, histograms
 from sweeper.training.loop import Trainer, peak_memory_mib
 from sweeper.training.metrics import Evaluation
+from sweeper.training.schedules import has_stopped
 from sweeper.trial import Answer, Trial, TrialState
 
 Report = Callable[[tuple[Row, ...], int], Answer]
@@ -68,29 +69,37 @@ def _train(
 ) -> TrialState | None:
     """Epochs until the trial ends; None when it is to stop for now."""
     answer = report(progress.history, progress.saved_epoch) if progress.history else Answer.GO_ON
-    while answer is Answer.GO_ON and progress.epoch < trainer.settings.train.epochs:
-        row = _epoch(trainer, progress.epoch + 1)
+    while answer is Answer.GO_ON and not _is_over(trainer, progress):
+        row = _epoch(trainer, progress)
         progress.history += (row,)
         if not _is_finite(row):
             return TrialState.DIVERGED
         _note_best(trainer, progress, experiment.objective)
-        is_last = progress.epoch == trainer.settings.train.epochs
-        if not is_last and time.monotonic() - progress.saved_at >= experiment.checkpoint.every_seconds:
+        _measure_layers(trainer, progress, folder, experiment)
+        if (
+            not _is_over(trainer, progress)
+            and time.monotonic() - progress.saved_at >= experiment.checkpoint.every_seconds
+        ):
             _save(trainer, progress, folder)
         folder.write_history(progress.history)
         answer = report((row,), progress.saved_epoch)
-    if progress.epoch == trainer.settings.train.epochs:
+    if _is_over(trainer, progress):
         return TrialState.COMPLETE
     if progress.saved_epoch < progress.epoch:
         _save(trainer, progress, folder)
     return TrialState.PRUNED if answer is Answer.PRUNE else None
 
 
-def _epoch(trainer: Trainer, epoch: int) -> Row:
-    start = time.perf_counter()
-    row = {"epoch": float(epoch), **trainer.train_epoch(epoch)}
-    if len(trainer.val_N):
-        row |= _named("val", trainer.evaluate(trainer.val_N))
+def _is_over(trainer: Trainer, progress: Progress) -> bool:
+    train = trainer.settings.train
+    return progress.epoch == train.epochs or has_stopped(train, progress.history)
+
+
+def _epoch(trainer: Trainer, progress: Progress) -> Row:
+    start, epoch = time.perf_counter(), progress.epoch + 1
+    row = {"epoch": float(epoch), **trainer.train_epoch(epoch, progress.history)}
+    if len(trainer.feed.val_N):
+        row |= _named("val", trainer.evaluate(trainer.feed.val_N))
     seconds = time.perf_counter() - start
     return {**row, "epoch_seconds": seconds, "peak_memory_mib": peak_memory_mib(trainer.device), "time": time.time()}
 
@@ -109,6 +118,12 @@ def _note_best(trainer: Trainer, progress: Progress, objective: Objective) -> No
     value, best = progress.history[-1][objective.metric], progress.best_row.get(objective.metric)
     if best is None or (value > best if objective.mode == "max" else value < best):
         progress.best_epoch, progress.best_weights = progress.epoch, trainer.weights()
+
+
+def _measure_layers(trainer: Trainer, progress: Progress, folder: TrialFolder, experiment: Experiment) -> None:
+    every = experiment.artifacts.histograms
+    if every and progress.epoch % every == 0:
+        histograms.add(folder.artifacts, progress.epoch, trainer.judged, trainer.example())
 
 
 def _save(trainer: Trainer, progress: Progress, folder: TrialFolder) -> None:
@@ -150,14 +165,14 @@ def _finish(
     """Evaluate the best epoch's weights, on the test images only when the trial is complete, and write how it ended."""
     summary = {name: value for name, value in progress.best_row.items() if name.startswith(("train/", "val/", "lr"))}
     if state is not TrialState.DIVERGED:
-        trainer.network.load_state_dict(progress.best_weights)
-        evaluations = {"val": (trainer.val_N, trainer.evaluate(trainer.val_N))} if len(trainer.val_N) else {}
-        if state is TrialState.COMPLETE and len(trainer.test_N):
-            evaluations["test"] = (trainer.test_N, trainer.evaluate(trainer.test_N))
-            summary |= _named("test", evaluations["test"][1])
+        trainer.judged.load_state_dict(progress.best_weights)
+        evaluations = _evaluations(trainer, state)
+        summary |= _named("test", evaluations["test"][1]) if "test" in evaluations else {}
         artifacts.write(folder.artifacts, dataset, evaluations)
         if state is TrialState.COMPLETE and experiment.artifacts.models != "none":
-            artifacts.write_model(folder.artifacts, trainer.settings, dataset, progress.best_weights)
+            artifacts.write_model(
+                folder.artifacts, trainer.settings, dataset, trainer.feed.normalisation, progress.best_weights
+            )
     result = Result(
         state=state,
         summary=summary,
@@ -169,6 +184,17 @@ def _finish(
     )
     folder.write_result(result)
     return result
+
+
+def _evaluations(trainer: Trainer, state: TrialState) -> artifacts.Evaluations:
+    """Of validation as after each epoch; of the test images, when the trial is complete, as `data.evaluation` says."""
+    feed, found = trainer.feed, {}
+    if len(feed.val_N):
+        found["val"] = (feed.val_N, trainer.evaluate(feed.val_N))
+    if state is TrialState.COMPLETE and len(feed.test_N):
+        ten_crop = feed.data.evaluation == "ten_crop"
+        found["test"] = (feed.test_N, trainer.evaluate(feed.test_N, ten_crop))
+    return found
 
 
 def _dataset(trial: Trial, experiment: Experiment) -> Dataset:

@@ -5,25 +5,28 @@ Nothing here waits for the device inside an epoch; losses and hits are summed on
 
 import hashlib
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models import LOSSES, build
 from models.losses import mean_loss
 from sweeper.data import Dataset
 from sweeper.data.split import Indices
-from sweeper.experiment import Settings
+from sweeper.experiment import Settings, Train, name_and_arguments
 from sweeper.store import Machine, Row
-from sweeper.training.augment import augment, draw, normalise
+from sweeper.training.feed import Batch, Feed
 from sweeper.training.machine import settle
 from sweeper.training.metrics import Evaluation, evaluate_logits
-from sweeper.training.optim import learning_rate, make_optimizer
+from sweeper.training.optim import Average, make_optimizer
+from sweeper.training.schedules import rates
+from sweeper.training.weighting import class_weights
 
 EVALUATION_BATCH = 256
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Trainer:
@@ -31,75 +34,116 @@ class Trainer:
 
     def __init__(self, settings: Settings, dataset: Dataset, indices: Indices, machine: Machine) -> None:
         settle(machine)
-        self.settings, self.machine = settings, machine
+        self.settings, self.machine, train = settings, machine, settings.train
         self.device = torch.device(machine.device)
-        self.images_NCHW, self.labels_N = _resident(dataset, self.device)
-        self.train_N, self.val_N, self.test_N = (torch.from_numpy(part) for part in indices)
-        precision = machine.precision if settings.train.precision == "auto" else settings.train.precision
+        self.feed = Feed(settings.data, dataset, indices, self.device)
+        self.loss = loss_of(train)
+        weights_K = class_weights(train.class_weights, dataset, torch.from_numpy(dataset.labels_N[indices.train_N]))
+        self.weights_K = None if weights_K is None else weights_K.to(self.device)
+        precision = machine.precision if train.precision == "auto" else train.precision
         self.autocast = precision == "bfloat16"
         torch.manual_seed(epoch_seed(settings.seed, 0))
-        network = build(settings.model.name, settings.model.arguments, len(dataset.classes), settings.data.image_size)
+        network = build(settings.model.name, settings.model.arguments, len(dataset.classes), settings.data.input_size)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
-        self.optimizer = make_optimizer(self.network.parameters(), settings.train)
-        self.loss: Callable[[Tensor, Tensor], Tensor] = LOSSES[settings.train.loss].load()
+        self.optimizer = make_optimizer(self.network.parameters(), train)
+        self.average = Average(self.network, train.ema) if train.ema else None
 
-    def train_epoch(self, epoch: int) -> Row:
-        """One pass over the training images in an order, with augmentation and dropout, drawn from (seed, epoch)."""
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is evaluated and kept: the average of the weights, where there is one."""
+        return self.average.network if self.average else self.network
+
+    def train_epoch(self, epoch: int, history: Sequence[Row]) -> Row:
+        """One pass over the training images in an order, with augmentation and dropout, drawn from (seed, epoch).
+
+        The row's `lr` is the rate of the last step.
+        """
         start = time.perf_counter()
-        train, data = self.settings.train, self.settings.data
+        slices = self.feed.slices(self.settings.train.batch_size)
+        rate_S = rates(self.settings.train, epoch, len(slices), history)
         generator = torch.Generator().manual_seed(epoch_seed(self.settings.seed, epoch))
         torch.manual_seed(epoch_seed(self.settings.seed, epoch))
-        order_N = self.train_N[torch.randperm(len(self.train_N), generator=generator)].to(self.device)
-        draws = draw(data.augment, len(order_N), data.image_size, generator, self.device)
-        rate = learning_rate(train, epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        sums_2 = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.network.train()
-        slices = batches(len(order_N), train.batch_size)
-        for rows in slices:
-            at_N = order_N[rows]
-            sums_2 += self.step(augment(self.images_NCHW[at_N], draws, rows), self.labels_N[at_N])
+        sums_2 = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for at, batch in enumerate(self.feed.epoch(slices, generator)):
+            sums_2 += self.step(batch, rate_S[at])
+            if self.average:
+                self.average.update((epoch - 1) * len(slices) + at)
         seen = slices[-1].stop
         loss, hits = (sums_2 / seen).tolist()
         seconds = time.perf_counter() - start
-        return {"train/loss": loss, "train/top1": hits, "lr": rate, "images_per_second": seen / seconds}
+        return {"train/loss": loss, "train/top1": hits, "lr": rate_S[-1], "images_per_second": seen / seconds}
 
-    def step(self, images_NCHW: Tensor, labels_N: Tensor) -> Tensor:
+    def step(self, batch: Batch, rate: float) -> Tensor:
         """One optimiser step; returns the batch's summed loss and hits, (2,), on the device."""
-        logits_NK = self._logits(images_NCHW)
-        loss = mean_loss(self.loss(logits_NK, labels_N), labels_N)
+        logits_NK = self._logits(self.network, batch.images_NCHW)
+        loss, dominant_N = self._batch_loss(logits_NK, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.settings.train.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.train.clip_norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         self.optimizer.step()
-        hits = (logits_NK.detach().argmax(1) == labels_N).sum()
-        return torch.stack([loss.detach() * len(labels_N), hits]).double()
+        hits = (logits_NK.detach().argmax(1) == dominant_N).sum()
+        return torch.stack([loss.detach() * len(dominant_N), hits]).double()
 
-    def _logits(self, images_NCHW: Tensor) -> Tensor:
+    def _batch_loss(self, logits_NK: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The weighted mean loss, of mixed images by the shares of both labels; and the labels of the larger shares."""
+        own_N, mix = batch.labels_N, batch.mix
+        loss = mean_loss(self.loss(logits_NK, own_N), own_N, self.weights_K)
+        if mix is None:
+            return loss, own_N
+        other_N = own_N.roll(1, 0)
+        other_loss = mean_loss(self.loss(logits_NK, other_N), other_N, self.weights_K)
+        return mix.share * loss + (1 - mix.share) * other_loss, own_N if mix.share >= 0.5 else other_N
+
+    def _logits(self, network: nn.Module, images_NCHW: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            logits_NK: Tensor = self.network(normalise(images_NCHW))
+            logits_NK: Tensor = network(images_NCHW)
         return logits_NK.float()
 
     @torch.no_grad()
-    def evaluate(self, indices_N: Tensor) -> Evaluation:
-        """Every metric of the network as it is on the images at `indices_N`."""
-        self.network.eval()
+    def evaluate(self, indices_N: Tensor, ten_crop: bool = False) -> Evaluation:
+        """Every metric of the judged network on the images at `indices_N`: of their middles, or of ten crops each."""
+        self.judged.eval()
+        logits_of = self._ten_crop_logits if ten_crop else self._centre_logits
         indices_N = indices_N.to(self.device)
-        parts = torch.split(indices_N, EVALUATION_BATCH)
-        logits_NK = torch.cat([self._logits(self.images_NCHW[at_N]) for at_N in parts])
-        labels_N = self.labels_N[indices_N]
+        logits_NK = torch.cat([logits_of(at_N) for at_N in torch.split(indices_N, EVALUATION_BATCH)])
+        labels_N = self.feed.labels_N[indices_N]
         return evaluate_logits(logits_NK, labels_N, mean_loss(self.loss(logits_NK, labels_N), labels_N))
 
+    def _centre_logits(self, at_N: Tensor) -> Tensor:
+        return self._logits(self.judged, self.feed.seen(at_N))
+
+    def _ten_crop_logits(self, at_N: Tensor) -> Tensor:
+        """The mean of the logits, which every loss can take."""
+        return _mean(self._logits(self.judged, crop_NCHW) for crop_NCHW in self.feed.seen_ten_times(at_N))
+
+    def example(self) -> Tensor:
+        """A fixed batch of validation images, else of training images, as the network sees them."""
+        at_N = self.feed.val_N if len(self.feed.val_N) else self.feed.train_N
+        return self.feed.seen(at_N[:EVALUATION_BATCH].to(self.device))
+
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the network's state, on its device."""
-        return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        """A copy of the judged network's state, on its device."""
+        return {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
 
     def state(self) -> dict[str, Any]:
-        return {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        average = {"average": self.average.network.state_dict()} if self.average else {}
+        return {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), **average}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.average:
+            self.average.network.load_state_dict(state["average"])
+
+
+def loss_of(train: Train) -> Loss:
+    """The loss of each image, with its arguments."""
+    name, arguments = name_and_arguments(train.loss)
+    return partial(LOSSES[name].load(), **arguments)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -107,18 +151,8 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
 
 
-def batches(count: int, size: int) -> list[slice]:
-    """Slices of `size` over `count` images. A last batch of one image, which normalisation cannot take, is left out."""
-    if size > 1 and count > 1 and count % size == 1:
-        count -= 1
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def _resident(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The images and labels on the device; on the CPU the images stay in the shared memory map."""
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # the map is read-only, and so are we
-        images_NCHW = torch.from_numpy(dataset.images_NCHW)
-    return images_NCHW.to(device), torch.from_numpy(dataset.labels_N.copy()).to(device)
+def _mean(parts: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(parts)).mean(0)
 
 
 def peak_memory_mib(device: torch.device) -> float:

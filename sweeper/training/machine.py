@@ -45,7 +45,7 @@ def settle(machine: Machine) -> None:
     # The momentum of dead units fades into denormal numbers, on which a CPU is ten times slower.
     torch.set_flush_denormal(True)
     if machine.device == "cuda":
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
 
 

@@ -1,0 +1,71 @@
+"""Images on the device as the network sees them. Legend: N images, C = 3 channels, H = W pixels."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sweeper.data import Dataset
+from sweeper.data.split import Indices
+from sweeper.experiment import Data
+from sweeper.training.augment import asked_for, centre, colour, draw, erase, place, ten_crops
+from sweeper.training.mixing import Mix, draw_mixes, mixed
+from sweeper.training.normalisation import normalisation_of
+
+
+class Batch(NamedTuple):
+    """Normalised images, their labels, and how they were mixed."""
+
+    images_NCHW: Tensor
+    labels_N: Tensor
+    mix: Mix | None = None
+
+
+class Feed:
+    """A data set's images and labels, resident on the device; on the CPU the images stay in the shared memory map."""
+
+    def __init__(self, data: Data, dataset: Dataset, indices: Indices, device: torch.device) -> None:
+        self.data, self.device = data, device
+        self.images_NCHW, self.labels_N = _resident(dataset, device)
+        self.train_N, self.val_N, self.test_N = (torch.from_numpy(part) for part in indices)
+        self.normalisation = normalisation_of(data.normalisation, dataset, indices.train_N)
+        self.asked = asked_for(data.augment)
+
+    def slices(self, batch_size: int) -> list[slice]:
+        """The batches of an epoch, as rows of its order."""
+        return batches(len(self.train_N), batch_size)
+
+    def epoch(self, slices: Sequence[slice], generator: torch.Generator) -> Iterator[Batch]:
+        """The training images once, in an order and with augmentation drawn from `generator`."""
+        order_N = self.train_N[torch.randperm(len(self.train_N), generator=generator)].to(self.device)
+        draws = draw(self.data, len(order_N), generator, self.device)
+        mixes = draw_mixes(self.asked, len(slices), self.data.input_size, generator)
+        for rows, mix in zip(slices, mixes, strict=True):
+            at_N = order_N[rows]
+            images_NCHW = colour(place(self.images_NCHW[at_N], draws, rows, self.data), draws, rows)
+            images_NCHW = erase(self.normalisation(images_NCHW), draws, rows)
+            yield Batch(mixed(images_NCHW, mix) if mix else images_NCHW, self.labels_N[at_N], mix)
+
+    def seen(self, at_N: Tensor) -> Tensor:
+        """The middles of the images at `at_N`, normalised."""
+        return self.normalisation(centre(self.images_NCHW[at_N], self.data.input_size))
+
+    def seen_ten_times(self, at_N: Tensor) -> Iterator[Tensor]:
+        """The ten crops of the images at `at_N`, normalised, one after another."""
+        for crop_NCHW in ten_crops(self.images_NCHW[at_N], self.data.input_size):
+            yield self.normalisation(crop_NCHW)
+
+
+def batches(count: int, size: int) -> list[slice]:
+    """Slices of `size` over `count` images. A last batch of one image, which normalisation cannot take, is left out."""
+    if size > 1 and count > 1 and count % size == 1:
+        count -= 1
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def _resident(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # the map is read-only, and so are we
+        images_NCHW = torch.from_numpy(dataset.images_NCHW)
+    return images_NCHW.to(device), torch.from_numpy(dataset.labels_N.copy()).to(device)

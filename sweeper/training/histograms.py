@@ -1,0 +1,78 @@
+"""How weights and activations are spread, layer by layer and epoch by epoch, in `histograms.parquet`. Legend: B bins.
+
+One row an epoch, kind ("weight" or "activation") and layer: `low` and `high` are the outer edges of equal bins,
+`counts` the numbers in each. Activations are those of a fixed batch in evaluation mode.
+"""
+
+import io
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor, nn
+
+from sweeper.store import Folder
+
+BINS = 64
+FILE = "histograms.parquet"
+SCHEMA = pa.schema(
+    [
+        ("epoch", pa.int64()),
+        ("kind", pa.string()),
+        ("layer", pa.string()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("counts", pa.list_(pa.int64())),
+    ]
+)
+
+
+def add(folder: Folder, epoch: int, network: nn.Module, images_NCHW: Tensor) -> None:
+    """Add an epoch's rows; what a process that was killed later has written of this epoch and after is replaced."""
+    before = pq.read_table(io.BytesIO(folder.read(FILE))).to_pylist() if folder.exists(FILE) else []
+    rows = [row for row in before if row["epoch"] < epoch]
+    rows += [{"epoch": epoch, **row} for row in (*weights(network), *activations(network, images_NCHW))]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
+    folder.write(FILE, buffer.getvalue())
+
+
+def weights(network: nn.Module) -> Iterator[dict[str, Any]]:
+    for name, parameter in network.named_parameters():
+        yield {"kind": "weight", "layer": name, **spread(parameter.detach())}
+
+
+@torch.no_grad()
+def activations(network: nn.Module, images_NCHW: Tensor) -> Iterator[dict[str, Any]]:
+    """Of every layer that has no layers inside it, in the order in which they are called."""
+    found: list[tuple[str, Tensor]] = []
+    leaves = [(name, layer) for name, layer in network.named_modules() if not list(layer.children())]
+    hooks = [layer.register_forward_hook(partial(_note, found, name)) for name, layer in leaves]
+    network.eval()
+    try:
+        network(images_NCHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name, output in found:
+        yield {"kind": "activation", "layer": name, **spread(output)}
+
+
+def _note(found: list[tuple[str, Tensor]], name: str, layer: nn.Module, given: object, output: object) -> None:
+    """Copied, for the next layer may write into it."""
+    if isinstance(output, Tensor):
+        found.append((name, output.clone()))
+
+
+def spread(values: Tensor) -> dict[str, Any]:
+    """The outer edges and the counts of B equal bins over the finite values."""
+    finite = values.float().flatten()
+    finite = finite[finite.isfinite()]
+    low, high = (finite.min().item(), finite.max().item()) if len(finite) else (0.0, 0.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    at = ((finite - low) * (BINS / (high - low))).long().clamp_(0, BINS - 1)
+    return {"low": low, "high": high, "counts": torch.bincount(at, minlength=BINS).tolist()}
