@@ -5,17 +5,31 @@ so that an experiment file is checked in milliseconds; torch comes in when an en
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from models import from_torchvision
 from models.registry import CALLABLE, Entry, ModelError, takes, user_callable
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["CALLABLE", "LOSSES", "MODELS", "Entry", "ModelError", "build", "user_callable"]
+__all__ = ["CALLABLE", "LIMITS", "LOSSES", "MODELS", "Entry", "ModelError", "build", "user_callable"]
 
 MODELS: dict[str, Entry] = {
     "alexnet": Entry("models.alexnet:alexnet", compact=bool, batch_norm=bool, dropout=float),
+    "logistic_regression": Entry("models.simple:logistic_regression"),
+    "one_hidden": Entry("models.simple:one_hidden", hidden=int),
+    "resnet18": Entry("models.resnet:resnet18", stem=Literal["imagenet", "small"]),
+    "resnet34": Entry("models.resnet:resnet34", stem=Literal["imagenet", "small"]),
+    "resnet50": Entry("models.resnet:resnet50", stem=Literal["imagenet", "small"]),
+    "vgg11": Entry("models.vgg:vgg11", batch_norm=bool, dropout=float, hidden=int),
+    "vgg13": Entry("models.vgg:vgg13", batch_norm=bool, dropout=float, hidden=int),
+    "vgg16": Entry("models.vgg:vgg16", batch_norm=bool, dropout=float, hidden=int),
+    "vgg16_tiny": Entry("models.vgg:vgg16_tiny", batch_norm=bool, dropout=float, hidden=int),
+    "vgg19": Entry("models.vgg:vgg19", batch_norm=bool, dropout=float, hidden=int),
+    "wide_resnet_bottleneck": Entry(
+        "models.wide_resnet:wide_resnet_bottleneck", width=int, blocks=int, basic_stages=int, dropout=float
+    ),
 }
 
 LOSSES: dict[str, Entry] = {
@@ -26,12 +40,21 @@ LOSSES: dict[str, Entry] = {
     "smooth_cross_entropy": Entry("models.losses:smooth_cross_entropy", smoothing=float),
 }
 
+LIMITS: dict[str, tuple[int, int | None]] = {  # of the models' arguments, inclusive; None: no limit
+    "basic_stages": (0, 4), "blocks": (1, None), "dropout": (0, 1), "hidden": (2, None), "width": (1, None),
+}  # fmt: skip
+
 
 def build(name: str, arguments: Mapping[str, Any], classes: int, image_size: int) -> "nn.Module":
-    """The network `name`, an entry of `MODELS` or "package.module:callable", for `classes` outputs.
+    """The network `name` for `classes` outputs: an entry of `MODELS`, "torchvision.<name>" or "package.module:callable".
 
     The constructor is called with the number of classes and its arguments, and with `image_size` where it takes that.
+    Raises ModelError when there is no such network or it cannot take images of that size.
     """
+    if name.startswith(from_torchvision.PREFIX) and ":" not in name:
+        return from_torchvision.classifier(
+            name.removeprefix(from_torchvision.PREFIX), classes, image_size, dict(arguments)
+        )
     constructor = MODELS[name].load() if name in MODELS else user_callable(name)
     size = {"image_size": image_size} if takes(constructor, "image_size") else {}
     network: nn.Module = constructor(classes, **size, **arguments)

@@ -9,9 +9,14 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from models.layers import he_initialise, require_size
 
-def alexnet(classes: int, *, compact: bool = False, batch_norm: bool = False, dropout: float = 0.5) -> nn.Module:
-    """AlexNet with `classes` outputs; `compact` has 2.6 M parameters at any image size of 32 px or more."""
+
+def alexnet(
+    classes: int, *, image_size: int, compact: bool = False, batch_norm: bool = False, dropout: float = 0.5
+) -> nn.Module:
+    """AlexNet with `classes` outputs, for images of 63 px or more; `compact` has 2.6 M parameters and takes 15 px."""
+    require_size("the compact alexnet" if compact else "alexnet", image_size, 15 if compact else 63)
     return _compact(classes, batch_norm, dropout) if compact else _full(classes, batch_norm, dropout)
 
 
@@ -66,13 +71,5 @@ def _compact(classes: int, batch_norm: bool, dropout: float) -> AlexNet:
         *_convolution(256, 256, 3, batch_norm), pool(),
     )  # fmt: skip
     network = AlexNet(features, nn.AdaptiveAvgPool2d(2), _head(256 * 2 * 2, 256, classes, dropout))
-    network.apply(_initialise)
+    network.apply(he_initialise)
     return network
-
-
-def _initialise(layer: nn.Module) -> None:
-    """He et al. 2015, equation 10: without it, or normalisation, the signal fades and nothing is learned for epochs."""
-    if isinstance(layer, nn.Conv2d | nn.Linear):
-        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)

@@ -14,9 +14,9 @@ class ModelError(ValueError):
 
 
 class Entry:
-    """The constructor at `path` ("package.module:callable") and the types of its keyword arguments."""
+    """The constructor at `path` ("package.module:callable") and its keyword arguments: types, or Literals of choices."""
 
-    def __init__(self, path: str, **arguments: type) -> None:
+    def __init__(self, path: str, **arguments: Any) -> None:
         self.path = path
         self.arguments = arguments
 

@@ -150,7 +150,7 @@ def check_name(source: Source, path: Path, name: str) -> bool:
     """Whether an axis name points to a setting that determines a result."""
     steps = setting_steps(name)
     model_names = _model_names(source)
-    if steps[0] == "model" and len(steps) == 2 and any(":" in model for model in model_names):
+    if steps[0] == "model" and len(steps) == 2 and any(map(checks.takes_any_argument, model_names)):
         return True
     arguments = {argument for model in model_names if model in MODELS for argument in MODELS[model].arguments}
     known = {*Train.__dataclass_fields__, "model.name", *(f"model.{argument}" for argument in arguments)}

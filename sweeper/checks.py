@@ -6,9 +6,9 @@ Every check works on the file's plain values and skips what is missing or of a w
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-from models import CALLABLE, MODELS
+from models import CALLABLE, LIMITS, MODELS, from_torchvision
 from sweeper.experiment import DATASET_NAMES, INF, METHODS, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
 from sweeper.source import Path, Source, shown, unknown
 from sweeper.words import check_augment, check_class_weights, check_loss
@@ -64,20 +64,38 @@ def check_model(source: Source, path: Path, model: Any) -> None:
         if not re.fullmatch(CALLABLE, name):
             source.add((*path, "name"), f'given {shown(name)}, allowed a model\'s name or "package.module:callable"')
         return
+    if name.startswith(from_torchvision.PREFIX):
+        if wrong := from_torchvision.what_is_wrong(name.removeprefix(from_torchvision.PREFIX)):
+            source.add((*path, "name"), wrong)
+        return
     if name not in MODELS:
-        source.add((*path, "name"), f'{unknown(name, MODELS, "model")}, or "package.module:callable"')
+        others = f'{from_torchvision.PREFIX}<name> or "package.module:callable"'
+        source.add((*path, "name"), f"{unknown(name, MODELS, 'model')}, {others}")
         return
     for argument, value in model.items():
-        if argument != "name":
+        if argument != "name" and _is_finite(value):
             check_model_argument(source, (*path, argument), name, argument, value)
+
+
+def takes_any_argument(model: str) -> bool:
+    """Whether a model's arguments are known only to its constructor: one of the user's own, or torchvision's."""
+    return ":" in model or model.startswith(from_torchvision.PREFIX)
 
 
 def check_model_argument(source: Source, path: Path, model: str, argument: str, value: Any) -> None:
     known = MODELS[model].arguments
     if argument not in known:
         source.add(path, unknown(argument, known, f"argument of {model}"))
+    elif get_origin(known[argument]) is Literal:
+        choices = get_args(known[argument])
+        if value not in choices:
+            source.add(path, unknown(value if isinstance(value, str) else shown(value), choices, argument))
     elif not _is_a(value, known[argument]):
         source.add(path, f"given {shown(value)}, allowed {_TYPE_NAMES[known[argument]]}")
+    elif argument in LIMITS:
+        low, high = LIMITS[argument]
+        if not low <= value <= (INF if high is None else high):
+            source.add(path, f"given {shown(value)}, allowed {low}{' or more' if high is None else f' to {high}'}")
 
 
 _TYPE_NAMES: dict[type, str] = {

@@ -1,0 +1,55 @@
+"""Each model with options that keep it small, and what tests ask of networks. Legend: N images, K classes."""
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models import MODELS
+
+Options = dict[str, Any]
+SIZE = 32
+SMALL: dict[str, tuple[Options, ...]] = {  # the first is without dropout
+    "alexnet": ({"compact": True, "dropout": 0.0}, {"compact": True}, {"compact": True, "batch_norm": True}),
+    "logistic_regression": ({},),
+    "one_hidden": ({"hidden": 16},),
+    "resnet18": ({"stem": "small"}, {}),
+    "resnet34": ({},),
+    "resnet50": ({"stem": "imagenet"},),
+    "vgg11": ({"hidden": 64, "batch_norm": True, "dropout": 0.0}, {"hidden": 64}),
+    "vgg13": ({"hidden": 64, "dropout": 0.0},),
+    "vgg16": ({"hidden": 64, "batch_norm": True, "dropout": 0.0},),
+    "vgg16_tiny": ({"hidden": 64, "dropout": 0.0}, {"hidden": 64, "batch_norm": True}),
+    "vgg19": ({"hidden": 64, "dropout": 0.0},),
+    "wide_resnet_bottleneck": ({"width": 1}, {"width": 1, "blocks": 1, "basic_stages": 0, "dropout": 0.1}),
+}
+EVERY = [pytest.param(name, options, id=f"{name} {json.dumps(options)}") for name in MODELS for options in SMALL[name]]
+
+
+def images(count: int = 4, size: int = SIZE, seed: int = 0) -> Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def descend(network: nn.Module, loss: Tensor, share: float) -> None:
+    """One step of SGD, of the length that would lower the loss by `share` of it if the loss were a plane."""
+    network.zero_grad()
+    torch.autograd.backward(loss)
+    slopes = [p.grad for p in network.parameters() if p.grad is not None]
+    squared = sum(float(slope.double().square().sum()) for slope in slopes)
+    torch.optim.SGD(network.parameters(), lr=share * loss.item() / squared).step()
+
+
+def assert_it_learns(network: nn.Module, classes: int, size: int = SIZE) -> None:
+    logits_NK = network(images(size=size))
+    assert logits_NK.shape == (4, classes)
+    torch.autograd.backward(nn.functional.cross_entropy(logits_NK, torch.arange(4)))
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name

@@ -1,0 +1,272 @@
+"""Architectures: torchvision's to the number where they are its own, counted by hand where they are not; least sizes."""
+
+import math
+
+import pytest
+import torch
+import torchvision
+from networks import Options, assert_it_learns, images, parameters
+from torch import Tensor, nn
+
+from models import ModelError, build, from_torchvision
+
+VGG = [
+    pytest.param(depth, batch_norm, id=f"vgg{depth}{'_bn' * batch_norm}")
+    for depth in (11, 13, 16, 19)
+    for batch_norm in (False, True)
+]
+
+
+def drawn_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Weights, biases, means and variances to compare by; the matrices of large heads have equal rows, to be quick."""
+    draw = torch.Generator().manual_seed(0)
+    state = {}
+    for name, tensor in network.state_dict().items():
+        if tensor.dtype == torch.int64:
+            state[name] = torch.zeros(tensor.shape, dtype=torch.int64)
+        elif tensor.dim() < 2:
+            state[name] = torch.rand(tensor.shape, generator=draw) + 0.5
+        else:
+            rows = 1 if tensor.numel() > 5e6 else tensor.shape[0]
+            some = torch.randn(rows, *tensor.shape[1:], generator=draw) * math.sqrt(2 / tensor[0].numel())
+            state[name] = some.expand(tensor.shape)
+    return state
+
+
+def on_meta(name: str, options: Options, classes: int, size: int) -> nn.Module:
+    with torch.device("meta"):
+        return build(name, options, classes, size)
+
+
+def assert_alike(ours: nn.Module, theirs: nn.Module, *sizes: int) -> None:
+    """Both on the meta device: the same names and shapes, and with the same weights the same outputs."""
+    shapes = [{name: tensor.shape for name, tensor in one.state_dict().items()} for one in (ours, theirs)]
+    assert list(shapes[0].items()) == list(shapes[1].items())
+    state = drawn_weights(theirs)
+    for network in (ours, theirs):
+        network.load_state_dict(state, assign=True)
+        network.eval()
+    with torch.no_grad():
+        for size in sizes:
+            logits_NK = theirs(images(1, size))
+            assert logits_NK.std() > 0
+            torch.testing.assert_close(ours(images(1, size)), logits_NK)
+
+
+# VGG
+
+
+@pytest.mark.parametrize(("depth", "batch_norm"), VGG)
+def test_a_vgg_is_torchvision_s(depth: int, batch_norm: bool) -> None:
+    with torch.device("meta"):
+        theirs = torchvision.models.get_model(f"vgg{depth}{'_bn' * batch_norm}", num_classes=10)
+    ours = on_meta(f"vgg{depth}", {"batch_norm": batch_norm}, 10, 64)
+    assert parameters(ours) == parameters(theirs)
+    assert_alike(ours, theirs, 224 if depth == 11 and not batch_norm else 64)
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(11, 132.86), (13, 133.05), (16, 138.36), (19, 143.67)])
+def test_a_vgg_has_as_many_parameters_as_the_paper_says(depth: int, millions: float) -> None:
+    assert parameters(on_meta(f"vgg{depth}", {}, 1000, 224)) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_a_vgg_starts_from_torchvision_s_distributions() -> None:
+    torch.manual_seed(3)
+    for layer in build("vgg11", {"hidden": 256}, 100, 32).modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            wanted = math.sqrt(2 / (9 * layer.out_channels)) if isinstance(layer, nn.Conv2d) else 0.01
+            assert layer.weight.std().item() == pytest.approx(wanted, rel=0.05)
+            assert layer.bias is not None
+            assert layer.bias.abs().max() == 0
+
+
+def test_vgg16_tiny_has_7_by_7_features_at_56_px_and_smaller_heads() -> None:
+    network = on_meta("vgg16_tiny", {}, 200, 56)
+    features = network.get_submodule("features")
+    assert features(torch.empty(2, 3, 56, 56, device="meta")).shape == (2, 512, 7, 7)
+    channels = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
+    channels += [(256, 512), (512, 512), (512, 512)]
+    heads = [(512 * 7 * 7, 4096), (4096, 2048), (2048, 200)]
+    expected = sum(9 * a * b + b for a, b in channels) + sum(a * b + b for a, b in heads)
+    assert parameters(network) == expected == 119_200_264
+    with_norm = on_meta("vgg16_tiny", {"batch_norm": True}, 200, 56)
+    assert parameters(with_norm) == expected + 2 * sum(b for _, b in channels)
+
+
+def test_vgg16_tiny_s_signal_neither_fades_nor_blows_up_at_the_start() -> None:
+    torch.manual_seed(0)
+    network = build("vgg16_tiny", {"hidden": 1024}, 10, 56).eval()
+    with torch.no_grad():
+        features_NCHW = network.get_submodule("features")(images(2, 56))
+        assert 0.5 < features_NCHW.square().mean() < 20
+        assert 0.01 < network(images(8, 56)).std() < 2
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg16_tiny"])
+def test_a_vgg_s_head_and_dropout_are_as_asked_for(name: str) -> None:
+    network = on_meta(name, {"hidden": 128, "dropout": 0.3}, 7, 32)
+    second = 128 if name == "vgg11" else 64
+    widths = [(layer.in_features, layer.out_features) for layer in network.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [(512 * 49, 128), (128, second), (second, 7)]
+    assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [0.3, 0.3]
+
+
+# Residual networks
+
+
+@pytest.mark.parametrize(("depth", "millions"), [(18, 11.69), (34, 21.80), (50, 25.56)])
+def test_a_resnet_is_torchvision_s(depth: int, millions: float) -> None:
+    with torch.device("meta"):
+        theirs = torchvision.models.get_model(f"resnet{depth}", num_classes=10)
+    assert_alike(on_meta(f"resnet{depth}", {}, 10, 64), theirs, 64)
+    assert parameters(on_meta(f"resnet{depth}", {}, 1000, 64)) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_a_resnet_starts_as_torchvision_s() -> None:
+    torch.manual_seed(3)
+    ours = build("resnet18", {}, 10, 64).state_dict()
+    torch.manual_seed(3)
+    theirs = torchvision.models.resnet18(num_classes=10).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+def test_the_small_stem_looks_at_every_pixel_and_the_rest_is_torchvision_s(depth: int) -> None:
+    with torch.device("meta"):
+        theirs = torchvision.models.get_model(f"resnet{depth}", num_classes=10)
+        theirs.conv1 = nn.Conv2d(3, 64, 3, stride=1, padding=1, bias=False)
+        theirs.maxpool = nn.Identity()
+    assert_alike(on_meta(f"resnet{depth}", {"stem": "small"}, 10, 32), theirs, 32)
+
+
+def wide_resnet_parameters(width: int, blocks: int, basic_stages: int, classes: int) -> int:
+    """Counted from the paper's rules: weights of convolutions, two numbers a channel for each normalisation."""
+    total, before = 3 * 16 * 9, 16
+    for stage in range(4):
+        after = width * 16 * 2**stage
+        for block in range(blocks):
+            narrow = after // 4
+            if stage < basic_stages:
+                total += 2 * before + 9 * before * after + 2 * after + 9 * after * after
+            else:
+                total += 2 * before + before * narrow + 2 * narrow + 9 * narrow**2 + 2 * narrow + narrow * after
+            if block == 0 and (stage > 0 or before != after):
+                total += before * after
+            before = after
+    return total + 2 * before + before * classes + classes
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"width": 4, "blocks": 2, "basic_stages": 2},
+        {"width": 1, "blocks": 1, "basic_stages": 4},
+        {"width": 2, "blocks": 3, "basic_stages": 0},
+    ],
+    ids=str,
+)
+def test_a_wide_resnet_has_the_parameters_of_its_blocks(options: dict[str, int]) -> None:
+    network = on_meta("wide_resnet_bottleneck", options, 200, 64)
+    assert parameters(network) == wide_resnet_parameters(**options, classes=200)
+    assert network(images(2, 64).to("meta")).shape == (2, 200)
+
+
+def test_a_wide_resnet_s_stages_halve_the_size_and_double_the_channels() -> None:
+    network = on_meta("wide_resnet_bottleneck", {}, 200, 64)
+    shapes, at = [], images(1, 64).to("meta")
+    for layer in network.children():
+        at = layer(at)
+        shapes.append(tuple(at.shape[1:]))
+    assert shapes[0] == (16, 64, 64)
+    assert shapes[2:9:2] == [(64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8)]
+
+
+# Baselines
+
+
+def test_the_baselines_have_the_parameters_of_their_matrices() -> None:
+    assert parameters(build("logistic_regression", {}, 200, 64)) == 12288 * 200 + 200
+    assert parameters(build("one_hidden", {}, 200, 64)) == 12288 * 1024 + 1024 + 1024 * 200 + 200
+    assert parameters(build("one_hidden", {"hidden": 8}, 10, 8)) == 192 * 8 + 8 + 8 * 10 + 10
+
+
+def test_logistic_regression_is_linear_in_the_pixels_and_one_hidden_layer_is_not() -> None:
+    doubled = {}
+    for name in ("logistic_regression", "one_hidden"):
+        network = build(name, {}, 5, 8)
+        at_zero, at_one, at_two = (network(images(4, 8) * scale) for scale in (0, 1, 2))
+        doubled[name] = torch.allclose(at_two - at_one, at_one - at_zero, atol=1e-5)
+    assert doubled == {"logistic_regression": True, "one_hidden": False}
+
+
+# Least sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "least"),
+    [
+        ("alexnet", {}, 63), ("alexnet", {"compact": True}, 15), ("vgg11", {"hidden": 8}, 32), ("vgg13", {"hidden": 8}, 32),
+        ("vgg16", {"hidden": 8}, 32), ("vgg19", {"hidden": 8}, 32), ("vgg16_tiny", {"hidden": 8}, 8),
+    ],
+)  # fmt: skip
+def test_the_least_size_is_told_and_is_the_least(name: str, options: Options, least: int) -> None:
+    with pytest.raises(ModelError, match=rf"needs images of {least} px or more, given {least - 1} px"):
+        build(name, options, 3, least - 1)
+    network = on_meta(name, options, 3, least).eval()
+    assert network(images(1, least).to("meta")).shape == (1, 3)
+    with pytest.raises(RuntimeError):
+        network(images(1, least - 1).to("meta"))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "wide_resnet_bottleneck", "one_hidden"])
+def test_no_image_of_8_px_or_more_is_too_small(name: str) -> None:
+    assert on_meta(name, {}, 3, 8)(images(2, 8).to("meta")).shape == (2, 3)
+
+
+# Torchvision's others
+
+
+def test_its_classifiers_are_known_without_importing_torchvision() -> None:
+    assert set(torchvision.models.list_models(module=torchvision.models)) >= from_torchvision.CLASSIFIERS
+    if torchvision.__version__.startswith("0.29."):
+        assert set(torchvision.models.list_models(module=torchvision.models)) == from_torchvision.CLASSIFIERS
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size"),
+    [
+        ("shufflenet_v2_x0_5", {}, 32), ("squeezenet1_1", {"dropout": 0.0}, 17), ("googlenet", {}, 32),
+    ],
+)  # fmt: skip
+def test_a_classifier_of_torchvision_learns(name: str, options: Options, size: int) -> None:
+    torch.manual_seed(0)
+    network = build(f"torchvision.{name}", options, 5, size)
+    assert type(network).__module__.startswith("torchvision.models.")
+    assert network.training
+    assert_it_learns(network, classes=5, size=size)
+
+
+@pytest.mark.parametrize(("name", "size"), [("vit_b_32", 64), ("swin_t", 64)])
+def test_a_transformer_of_torchvision_takes_the_image_size(name: str, size: int) -> None:
+    network = on_meta(f"torchvision.{name}", {}, 5, size)
+    assert network(images(1, size).to("meta")).shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "size", "words"),
+    [
+        ("resnet19", {}, 64, "no classifier `resnet19`; did you mean .*`torchvision.resnet18`"),
+        ("fasterrcnn_resnet50_fpn", {}, 64, "no classifier"),
+        ("zzz", {}, 64, "no classifier `zzz`; it has alexnet, "),
+        ("squeezenet1_1", {}, 16, "needs images of 17 px or more, given 16 px"),
+        ("vit_b_16", {}, 40, "images of 40 px.*indivisible by patch size"),
+        ("resnet18", {"depth": 3}, 64, "unexpected keyword argument 'depth'"),
+        ("resnet18", {"weights": "DEFAULT"}, 64, "multiple values"),
+        ("googlenet", {"aux_logits": True}, 64, "leave `aux_logits` out"),
+    ],
+)  # fmt: skip
+def test_what_torchvision_cannot_build_is_told_in_a_sentence(
+    name: str, options: Options, size: int, words: str
+) -> None:
+    with pytest.raises(ModelError, match=words):
+        build(f"torchvision.{name}", options, 5, size)
