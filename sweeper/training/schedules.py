@@ -56,7 +56,7 @@ def cuts(train: Train, history: Sequence[Row]) -> int:
     """
     best, bad, made = math.inf, 0, 0
     for row in history:
-        loss = row.get("val/loss", row["train/loss"])
+        loss = row["val/loss" if "val/loss" in row else "train/loss"]
         is_better = loss < best * (1 - PLATEAU_THRESHOLD)
         best, bad = (loss, 0) if is_better else (best, bad + 1)
         if bad > train.patience:

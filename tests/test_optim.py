@@ -1,0 +1,158 @@
+"""Optimisers against their equations in numpy, clipping and the average of the weights against theirs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from trials import begin, experiment
+
+from sweeper.data.split import split
+from sweeper.experiment import Train
+from sweeper.training.feed import Batch
+from sweeper.training.loop import Trainer
+from sweeper.training.optim import Average, make_optimizer
+
+RATE, BETA1, BETA2, EPSILON = 0.1, 0.8, 0.95, 1e-8
+
+
+def gradients(steps: int = 5) -> NDArray[np.float64]:
+    return np.random.default_rng(0).normal(size=(steps, 6))
+
+
+def trained(train: Train) -> NDArray[np.float32]:
+    """Six weights, from 1, after steps along given gradients."""
+    parameter = nn.Parameter(torch.ones(6))
+    optimizer = make_optimizer([parameter], train)
+    for gradient in gradients():
+        parameter.grad = torch.from_numpy(gradient).float()
+        optimizer.step()
+    return parameter.detach().numpy()
+
+
+def adam_by_hand(decay: float, is_decoupled: bool) -> NDArray[np.float64]:
+    """Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2."""
+    weights, first, second = np.ones(6), np.zeros(6), np.zeros(6)
+    for step, gradient in enumerate(gradients(), start=1):
+        slope = gradient if is_decoupled else gradient + decay * weights
+        first = BETA1 * first + (1 - BETA1) * slope
+        second = BETA2 * second + (1 - BETA2) * slope**2
+        move = first / (1 - BETA1**step) / (np.sqrt(second / (1 - BETA2**step)) + EPSILON)
+        weights = weights - RATE * (move + decay * weights * is_decoupled)
+    return weights
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize(("name", "is_decoupled"), [("adam", False), ("adamw", True)])
+def test_adam_is_adam_by_the_book(name: Any, is_decoupled: bool, decay: float) -> None:
+    train = Train(optimizer=name, lr=RATE, momentum=BETA1, beta2=BETA2, weight_decay=decay)
+    np.testing.assert_allclose(trained(train), adam_by_hand(decay, is_decoupled), rtol=1e-5)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_is_sgd_by_the_book(nesterov: bool) -> None:
+    weights, velocity = np.ones(6), np.zeros(6)
+    for gradient in gradients():
+        slope = gradient + 0.1 * weights
+        velocity = BETA1 * velocity + slope
+        weights = weights - RATE * (slope + BETA1 * velocity if nesterov else velocity)
+    train = Train(lr=RATE, momentum=BETA1, weight_decay=0.1, nesterov=nesterov)
+    np.testing.assert_allclose(trained(train), weights, rtol=1e-5)
+
+
+def test_adam_does_not_mind_nesterov() -> None:
+    assert np.array_equal(trained(Train(optimizer="adam", nesterov=True)), trained(Train(optimizer="adam")))
+
+
+# Clipping
+
+
+def trainer_of(tmp_path: Path, **train: Any) -> tuple[Trainer, Batch]:
+    begun = begin(tmp_path, experiment(**train))
+    dataset, machine = begun.dataset(), begun.sweep.machine()
+    assert machine
+    trainer = Trainer(begun.trial.settings, dataset, split(dataset, begun.experiment.data.split), machine)
+    at_N = trainer.feed.train_N[:32]
+    return trainer, Batch(trainer.feed.seen(at_N), trainer.feed.labels_N[at_N])
+
+
+def flat(tensors: Any) -> NDArray[np.float64]:
+    return np.concatenate([tensor.detach().double().numpy().ravel() for tensor in tensors])
+
+
+@pytest.mark.parametrize("limit", [0.01, 1e6])
+def test_the_whole_gradient_is_scaled_down_to_the_norm_given_and_never_up(tmp_path: Path, limit: float) -> None:
+    moves = []
+    for name, train in (("free", {}), ("clipped", {"clip_norm": limit})):
+        trainer, batch = trainer_of(tmp_path / name, momentum=0.0, lr=1.0, **train)
+        before = flat(trainer.network.parameters())
+        trainer.step(batch, 1.0)
+        moves.append(before - flat(trainer.network.parameters()))
+    free, clipped = moves
+    expected = free * min(1, limit / np.linalg.norm(free))
+    assert np.linalg.norm(free) > 0.1
+    np.testing.assert_allclose(clipped, expected, rtol=1e-3, atol=2e-7)
+
+
+# The average of the weights
+
+
+def test_the_average_follows_its_formula_and_leaves_the_network_alone() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    average = Average(network, 0.3)
+    expected = {name: value.double().numpy() for name, value in network.state_dict().items()}
+    for step in range(12):
+        for value in network.state_dict().values():
+            value.add_(torch.randn(value.shape).to(value.dtype) if value.is_floating_point() else 1)
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        average.update(step)
+        decay = min(0.3, (1 + step) / (10 + step))
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, before[name])
+            now = value.double().numpy()
+            expected[name] = decay * expected[name] + (1 - decay) * now if value.is_floating_point() else now
+    for name, value in average.network.state_dict().items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-4, atol=1e-6)
+    assert not average.network.training
+    assert not any(parameter.requires_grad for parameter in average.network.parameters())
+
+
+def test_the_average_is_what_is_evaluated_and_kept(tmp_path: Path) -> None:
+    plain = begin(tmp_path / "plain", experiment(model={"batch_norm": True}, epochs=2))
+    averaged = begin(tmp_path / "averaged", experiment(model={"batch_norm": True}, epochs=2, ema=0.999))
+    one, other = plain.ended(), averaged.ended()
+    assert [row["train/loss"] for row in one.history] == [row["train/loss"] for row in other.history]
+    assert all(ours["val/loss"] != theirs["val/loss"] for ours, theirs in zip(one.history, other.history, strict=True))
+    kept = torch.load(averaged.folder.artifacts.at("model.pt"), weights_only=True)["weights"]
+    trainer, _ = trainer_of(tmp_path / "again", epochs=2, ema=0.999)
+    trainer = Trainer(
+        averaged.trial.settings, averaged.dataset(), split(averaged.dataset(), averaged.experiment.data.split),
+        trainer.machine,
+    )  # fmt: skip
+    assert other.best_epoch
+    weights = [value.clone() for value in trainer.network.parameters()]
+    for epoch in range(1, other.best_epoch + 1):
+        slices = trainer.feed.slices(32)
+        generator = torch.Generator().manual_seed(_seed(epoch))
+        torch.manual_seed(_seed(epoch))
+        trainer.network.train()
+        for at, batch in enumerate(trainer.feed.epoch(slices, generator)):
+            trainer.step(batch, 0.05)
+            step = (epoch - 1) * len(slices) + at
+            decay = min(0.999, (1 + step) / (10 + step))
+            weights = [
+                decay * a + (1 - decay) * w.detach() for a, w in zip(weights, trainer.network.parameters(), strict=True)
+            ]
+    names = [name for name, _ in trainer.network.named_parameters()]
+    for name, expected in zip(names, weights, strict=True):
+        np.testing.assert_allclose(kept[name], expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def _seed(epoch: int) -> int:
+    import hashlib
+
+    return int.from_bytes(hashlib.sha256(f"0/{epoch}".encode()).digest()[:8])
