@@ -49,7 +49,10 @@ def classifier(name: str, classes: int, image_size: int, arguments: dict[str, An
     try:
         network: nn.Module = get_model(name, weights=None, num_classes=classes, **given)
     except (AssertionError, TypeError, ValueError) as error:
-        raise ModelError(f"{PREFIX}{name} for images of {image_size} px, with {arguments}: {error}") from error
+        told = (
+            f"{PREFIX}{name} with {arguments}, for images of {image_size} px (made for {_stated_size(name)} px or more)"
+        )
+        raise ModelError(f"{told}: {error}") from error
     _require_size(name, network, image_size)
     return network
 
@@ -78,9 +81,8 @@ def _sizes(name: str, image_size: int) -> dict[str, Any]:
 def _require_size(name: str, network: "nn.Module", image_size: int) -> None:
     """Below the size that torchvision states, which for some is only what they were trained on, try a blank image."""
     import torch
-    from torchvision.models import get_model_weights
 
-    least = max(weights.meta.get("min_size", (1, 1))[0] for weights in get_model_weights(name))
+    least = _stated_size(name)
     if image_size >= least:
         return
     try:
@@ -90,3 +92,10 @@ def _require_size(name: str, network: "nn.Module", image_size: int) -> None:
         message = f"{PREFIX}{name} needs images of {least} px or more, given {image_size} px: {error}"
         raise ModelError(message) from error
     network.train()
+
+
+def _stated_size(name: str) -> int:
+    """The least size, in pixels, by what torchvision says of its trained weights."""
+    from torchvision.models import get_model_weights
+
+    return min(int(weights.meta["min_size"][0]) for weights in get_model_weights(name))

@@ -15,7 +15,7 @@ SMALL: dict[str, tuple[Options, ...]] = {  # the first is without dropout
     "alexnet": ({"compact": True, "dropout": 0.0}, {"compact": True}, {"compact": True, "batch_norm": True}),
     "logistic_regression": ({},),
     "one_hidden": ({"hidden": 16},),
-    "resnet18": ({"stem": "small"}, {}),
+    "resnet18": ({}, {"stem": "small"}),
     "resnet34": ({},),
     "resnet50": ({"stem": "imagenet"},),
     "vgg11": ({"hidden": 64, "batch_norm": True, "dropout": 0.0}, {"hidden": 64}),
@@ -41,7 +41,7 @@ def descend(network: nn.Module, loss: Tensor, share: float) -> None:
     network.zero_grad()
     torch.autograd.backward(loss)
     slopes = [p.grad for p in network.parameters() if p.grad is not None]
-    squared = sum(float(slope.double().square().sum()) for slope in slopes)
+    squared = sum(float(slope.square().sum()) for slope in slopes)
     torch.optim.SGD(network.parameters(), lr=share * loss.item() / squared).step()
 
 
@@ -49,7 +49,11 @@ def assert_it_learns(network: nn.Module, classes: int, size: int = SIZE) -> None
     logits_NK = network(images(size=size))
     assert logits_NK.shape == (4, classes)
     torch.autograd.backward(nn.functional.cross_entropy(logits_NK, torch.arange(4)))
+    assert_every_parameter_has_a_slope(network)
+
+
+def assert_every_parameter_has_a_slope(network: nn.Module) -> None:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().sum() > 0, name
+        assert parameter.grad.any(), name

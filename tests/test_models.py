@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from networks import EVERY, SMALL, Options, assert_it_learns, descend, images, parameters
+from networks import (
+    EVERY,
+    SMALL,
+    Options,
+    assert_every_parameter_has_a_slope,
+    assert_it_learns,
+    descend,
+    images,
+    parameters,
+)
 from numpy.typing import NDArray
 from torch import nn
 
@@ -50,7 +59,7 @@ def test_defaults_are_within_the_limits_of_arguments() -> None:
 
 def seeded(name: str, options: Options) -> nn.Module:
     torch.manual_seed(5)
-    return build(name, options, 3, 32)
+    return build(name, options, 7, 32)
 
 
 def saved_and_loaded(state: dict[str, Any]) -> dict[str, Any]:
@@ -62,23 +71,23 @@ def saved_and_loaded(state: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "options"), EVERY)
-class TestEveryModel:
-    def test_it_maps_images_to_logits_and_every_parameter_learns(self, name: str, options: Options) -> None:
-        torch.manual_seed(0)
-        assert_it_learns(build(name, options, classes=7, image_size=32), classes=7)
-
-    def test_its_seed_is_its_start_and_its_weights_are_its_evaluation(self, name: str, options: Options) -> None:
-        one, other = (seeded(name, options) for _ in range(2))
-        start, same = one.state_dict(), other.state_dict()
-        assert all(torch.equal(start[key], same[key]) for key in start)
-        descend(one, one(images()).square().mean(), share=0.1)  # so that what is not a parameter has moved too
-        other.load_state_dict(saved_and_loaded(one.state_dict()))
-        one.eval()
-        other.eval()
-        with torch.no_grad():
-            logits_NK = one(images())
-            assert torch.equal(logits_NK, other(images()))
-            torch.testing.assert_close(logits_NK[:1], one(images()[:1]), rtol=1e-3, atol=1e-4)  # no image sees another
+def test_every_parameter_of_a_model_learns_from_its_seed_and_its_weights_are_its_evaluation(
+    name: str, options: Options
+) -> None:
+    one, other = (seeded(name, options) for _ in range(2))
+    start, same = one.state_dict(), other.state_dict()
+    assert all(torch.equal(start[key], same[key]) for key in start)
+    logits_NK = one(images())
+    assert logits_NK.shape == (4, 7)
+    descend(one, nn.functional.cross_entropy(logits_NK, torch.arange(4)), share=0.1)
+    assert_every_parameter_has_a_slope(one)
+    other.load_state_dict(saved_and_loaded(one.state_dict()))
+    one.eval()
+    other.eval()
+    with torch.no_grad():
+        logits_NK = one(images())
+        assert torch.equal(logits_NK, other(images()))
+        torch.testing.assert_close(logits_NK[:1], one(images()[:1]), rtol=1e-3, atol=1e-4)  # no image sees another
 
 
 def test_every_model_is_tried_here() -> None:
