@@ -1,4 +1,7 @@
-"""The command line as a user runs it: real processes, ended by the id they were started with."""
+"""The command line as a user runs it: real processes, ended by the id they were started with.
+
+`here` runs a command in the test's own process, where torch and MLflow are imported already: seconds sooner.
+"""
 
 import os
 import signal
@@ -8,8 +11,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from unittest import mock
+
+from sweeper.cli import main
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 150
@@ -27,6 +34,24 @@ def sweeper(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[
     )
     assert done.returncode == expect, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def here(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process and check its exit code."""
+    words, out, errors, code = ["sweeper", *map(str, arguments)], StringIO(), StringIO(), 0
+    with (
+        mock.patch.object(sys, "argv", words),
+        mock.patch.dict(os.environ, COLUMNS="200"),
+        chdir(ROOT),
+        redirect_stdout(out),
+        redirect_stderr(errors),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    assert code == expect, f"{arguments}: exit {code}\n{out.getvalue()}\n{errors.getvalue()}"
+    return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
 
 
 @contextmanager
@@ -65,7 +90,7 @@ def ended(storage: Path, name: str) -> int:
 
 
 def table(storage: Path, name: str) -> str:
-    return sweeper("export", name, "--storage", storage).stdout
+    return here("export", name, "--storage", storage).stdout
 
 
 def check_mlflow(storage: Path, trials: int) -> Counter[str]:

@@ -14,7 +14,7 @@ from sweeper.progress import View, duration
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
 from sweeper.trial import Trial, TrialState
-from tests.command import ROOT, sweeper
+from tests.command import ROOT, here, sweeper
 
 FILE = """
 name: small
@@ -30,7 +30,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with one finished sweep and its experiment file beside it."""
     folder = tmp_path_factory.mktemp("storage")
     (folder / "small.yaml").write_text(FILE)
-    sweeper("run", folder / "small.yaml", "--storage", folder, "--executor", "inline")
+    here("run", folder / "small.yaml", "--storage", folder, "--executor", "inline")
     return folder
 
 
@@ -55,10 +55,10 @@ def test_help_names_every_command_of_the_contract() -> None:
 
 
 def test_plan_counts_what_is_done_and_what_is_left(storage: Path) -> None:
-    told = json.loads(sweeper("plan", storage / "small.yaml", "--storage", storage, "--json").stdout)
+    told = json.loads(here("plan", storage / "small.yaml", "--storage", storage, "--json").stdout)
     assert (told["trials"], told["left"], told["ended"]) == (8, 0, {"complete": 8})
     wider = ["--set", "search.space.lr=[0.1, 0.01, 0.5]"]
-    told = json.loads(sweeper("plan", storage / "small.yaml", *wider, "--storage", storage, "--json").stdout)
+    told = json.loads(here("plan", storage / "small.yaml", *wider, "--storage", storage, "--json").stdout)
     assert (told["trials"], told["left"]) == (12, 4)
     assert [model["trials_left"] for model in told["models"]] == [2, 2]
     parameters = sorted(model["cost"]["parameters"] for model in told["models"])
@@ -75,22 +75,22 @@ def test_plan_reads_every_experiment_of_the_project(tmp_path: Path) -> None:
 
 
 def test_list_and_status_say_how_far_a_sweep_is(storage: Path, tmp_path: Path) -> None:
-    assert "small: 8 complete; best val/top1" in sweeper("list", "--storage", storage).stdout
-    status = json.loads(sweeper("status", "small", "--storage", storage, "--json").stdout)
+    assert "small: 8 complete; best val/top1" in here("list", "--storage", storage).stdout
+    status = json.loads(here("status", "small", "--storage", storage, "--json").stdout)
     assert status["states"] == {"complete": 8}
     assert not status["is_running"]
-    assert "there are no sweeps" in sweeper("list", "--storage", tmp_path).stderr
+    assert "there are no sweeps" in here("list", "--storage", tmp_path).stderr
 
 
 def test_results_ranks_trials_and_top_cuts(storage: Path) -> None:
-    lines = sweeper("results", "small", "--storage", storage, "--top", 3).stdout.splitlines()
+    lines = here("results", "small", "--storage", storage, "--top", 3).stdout.splitlines()
     assert sum("complete" in line and "0." in line for line in lines) == 3
 
 
 @pytest.mark.parametrize("form", ["csv", "json", "parquet", "markdown"])
 def test_export_writes_the_trials_table_in_full(storage: Path, tmp_path: Path, form: str) -> None:
     file = tmp_path / f"table.{form}"
-    sweeper("export", "small", "--storage", storage, "--format", form, "-o", file)
+    here("export", "small", "--storage", storage, "--format", form, "-o", file)
     readers = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}
     if form == "markdown":
         assert file.read_text().count("\n") == 2 + 8
@@ -105,29 +105,29 @@ def test_export_writes_the_trials_table_in_full(storage: Path, tmp_path: Path, f
 
 
 def test_export_has_history_and_classes(storage: Path) -> None:
-    history = pd.read_csv(io.StringIO(sweeper("export", "small", "--storage", storage, "--table", "history").stdout))
+    history = pd.read_csv(io.StringIO(here("export", "small", "--storage", storage, "--table", "history").stdout))
     assert len(history) == 8 * 3
-    classes = pd.read_csv(io.StringIO(sweeper("export", "small", "--storage", storage, "--table", "per-class").stdout))
+    classes = pd.read_csv(io.StringIO(here("export", "small", "--storage", storage, "--table", "per-class").stdout))
     assert len(classes) == 8 * 2 * 10
     assert (
         "did you mean `per-class`"
-        in sweeper("export", "small", "--storage", storage, "--table", "perclass", expect=2).stderr
+        in here("export", "small", "--storage", storage, "--table", "perclass", expect=2).stderr
     )
 
 
 def test_dashboard_writes_one_page(storage: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    assert str(page) in sweeper("dashboard", "small", "--storage", storage, "-o", page).stdout
+    assert str(page) in here("dashboard", "small", "--storage", storage, "-o", page).stdout
     assert page.read_text().startswith("<!DOCTYPE html>") or page.read_text().startswith("<!doctype html>")
 
 
 def test_sync_publishes_to_another_store_and_says_when_it_cannot(storage: Path, tmp_path: Path) -> None:
     other = f"sqlite:///{tmp_path}/other.db"
-    assert other in sweeper("sync", "small", "--storage", storage, "--tracking-uri", other).stderr
+    assert other in here("sync", "small", "--storage", storage, "--tracking-uri", other).stderr
 
 
 def test_schema_is_json_schema_and_init_writes_a_file_that_reads(tmp_path: Path) -> None:
-    schema = json.loads(sweeper("schema").stdout)
+    schema = json.loads(here("schema").stdout)
     assert {"name", "data", "model", "search", "pruning"} <= set(schema["properties"])
     file = tmp_path / "mine.yaml"
     sweeper("init", file)

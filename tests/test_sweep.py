@@ -1,18 +1,19 @@
 """Whole sweeps as a user runs them: real Ray, real MLflow, real signals."""
 
+import os
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
-from tests.command import check_mlflow, ended, kill, started, sweeper, table, until
+from tests.command import check_mlflow, ended, here, kill, started, sweeper, table, until
 
 GRID = """
 name: grid
-data: {name: digits, image_size: 8, augment: [random_crop]}
+data: {name: digits, image_size: 8, classes: 5, augment: [random_crop]}
 model: {name: "tests.tiny:linear"}
-train: {epochs: 6, batch_size: 64, schedule: step, step_size: 2, gamma: 0.5}
+train: {epochs: 5, batch_size: 64, schedule: step, step_size: 2, gamma: 0.5}
 search:
   space: {lr: [0.1, 0.03, 0.003], momentum: [0.9, 0.5], batch_size: [32, 64]}
 pruning: {name: median, n_startup_trials: 2, n_warmup_steps: 1}
@@ -52,20 +53,19 @@ def test_a_sweep_prunes_and_publishes_every_trial(undisturbed: Path) -> None:
     assert (undisturbed / "grid" / "dashboard.html").stat().st_size > 1_000_000
 
 
-@pytest.mark.timeout(500)  # four sweeps, one after the other
 def test_killed_three_times_it_ends_with_the_same_table(file: Path, undisturbed: Path, tmp_path: Path) -> None:
-    for results in (1, 4, 8):
-        with started("run", file, "--storage", tmp_path) as process:
+    for results, executor in ((1, "ray"), (4, "inline"), (7, "ray")):
+        with started("run", file, "--storage", tmp_path, "--executor", executor) as process:
             until(lambda results=results: ended(tmp_path, "grid") >= results, process)
             kill(process)
         assert ended(tmp_path, "grid") < TRIALS
-    sweeper("run", file, "--storage", tmp_path)
+    here("run", file, "--storage", tmp_path, "--executor", "inline")
     assert table(tmp_path, "grid") == table(undisturbed, "grid")
     check_mlflow(tmp_path, TRIALS)
 
 
 def test_inline_ends_with_the_same_table_as_ray(file: Path, undisturbed: Path, tmp_path: Path) -> None:
-    sweeper("run", file, "--storage", tmp_path, "--executor", "inline")
+    here("run", file, "--storage", tmp_path, "--executor", "inline")
     assert table(tmp_path, "grid") == table(undisturbed, "grid")
 
 
@@ -79,7 +79,7 @@ def test_a_finished_sweep_runs_nothing_again(file: Path, undisturbed: Path) -> N
 def test_one_more_learning_rate_runs_only_the_new_cells(file: Path, copied: Path) -> None:
     before = {path: path.read_bytes() for path in copied.glob("grid/trials/*/result.json")}
     wider = "search.space.lr=[0.1, 0.03, 0.003, 0.01]"
-    done = sweeper("run", file, "--set", wider, "--storage", copied, "--executor", "inline")
+    done = here("run", file, "--set", wider, "--storage", copied, "--executor", "inline")
     assert "16 trials, 12 ended already" in done.stderr
     assert ended(copied, "grid") == 16
     assert all(path.read_bytes() == content for path, content in before.items())
@@ -89,10 +89,10 @@ def test_one_more_learning_rate_runs_only_the_new_cells(file: Path, copied: Path
 def test_without_the_pruner_pruned_trials_go_on_as_if_never_pruned(
     file: Path, copied: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    sweeper("run", file, "--set", "pruning=null", "--storage", copied, "--executor", "inline")
+    here("run", file, "--set", "pruning=null", "--storage", copied, "--executor", "inline")
     fresh = tmp_path_factory.mktemp("unpruned")
     shutil.copytree(copied / "grid", fresh / "grid", ignore=shutil.ignore_patterns("trials"))
-    sweeper("run", file, "--set", "pruning=null", "--storage", fresh, "--executor", "inline")
+    here("run", file, "--set", "pruning=null", "--storage", fresh, "--executor", "inline")
     assert table(copied, "grid") == table(fresh, "grid")
     assert table(copied, "grid").count(",complete,") == TRIALS
     check_mlflow(copied, TRIALS)
@@ -103,14 +103,17 @@ SLOW = ["--set", "model.name=tests.tiny:slow", "--set", "train.epochs=200", "--s
 
 @pytest.mark.parametrize(
     ("executor", "number", "code"),
-    [("ray", signal.SIGINT, 130), ("inline", signal.SIGTERM, 143)],
+    [("ray", signal.SIGTERM, 143), ("inline", signal.SIGINT, 130)],
     ids=["ray", "inline"],
 )
-def test_a_signal_saves_and_stops(file: Path, tmp_path: Path, executor: str, number: int, code: int) -> None:
+def test_a_signal_to_all_processes_saves_and_stops(
+    file: Path, tmp_path: Path, executor: str, number: int, code: int
+) -> None:
+    """As `timeout`, Slurm and a terminal send it."""
     arguments = ["run", file, "--storage", tmp_path, "--executor", executor, *SLOW, "--set", "pruning=null"]
     with started(*arguments) as process:
         until(lambda: bool(list(tmp_path.glob("grid/trials/*/history.json"))), process)
-        process.send_signal(number)
+        os.killpg(process.pid, number)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == code
     assert "stopped; everything is saved" in errors
@@ -144,13 +147,14 @@ search: {space: {lr: [0.1, 0.05], model.breaks: [false, true]}}
 resources: {max_retries: 1}
 artifacts: {models: none}
 """)
-    done = sweeper("run", experiment, "--storage", tmp_path, "--executor", executor, expect=3)
+    run = here if executor == "inline" else sweeper
+    done = run("run", experiment, "--storage", tmp_path, "--executor", executor, expect=3)
     assert done.stderr.count("will be tried again: ArithmeticError: this network is broken on purpose") == 2
     assert "Traceback" not in done.stderr
     assert table(tmp_path, "fragile").count(",failed,") == table(tmp_path, "fragile").count(",complete,") == 2
     assert check_mlflow(tmp_path, 4) == {"FINISHED": 3, "FAILED": 2}
     broken.unlink()
-    assert "nothing to run" in sweeper("resume", "fragile", "--storage", tmp_path, expect=3).stderr
-    sweeper("resume", "fragile", "--retry-failed", "--storage", tmp_path, "--executor", "inline")
+    assert "nothing to run" in here("resume", "fragile", "--storage", tmp_path, expect=3).stderr
+    here("resume", "fragile", "--retry-failed", "--storage", tmp_path, "--executor", "inline")
     assert table(tmp_path, "fragile").count(",complete,") == 4
     assert check_mlflow(tmp_path, 4) == {"FINISHED": 5}

@@ -62,11 +62,8 @@ def run(sweeping: Sweeping, executor: str, address: str | None, listeners: Seque
         return _run(sweeping, executor, places_here(sweeping.experiment.resources), listeners)
     from sweeper.launch import ray_tune
 
-    ray_tune.connect(address)
-    try:
+    with ray_tune.cluster(address):
         return _run(sweeping, executor, ray_tune.trials_at_once(sweeping.experiment.resources), listeners)
-    finally:
-        ray_tune.disconnect()
 
 
 def _run(sweeping: Sweeping, executor: str, places: int, listeners: Sequence[Listener]) -> int | None:

@@ -6,10 +6,14 @@ trials (`reuse_actors`); the driver's answer to an epoch reaches it through a sm
 
 import logging
 import os
+import signal
 import tempfile
+import threading
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,6 +26,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from sweeper.experiment import Experiment, Resources
+from sweeper.launch.answers import Answers
 from sweeper.launch.driver import Driver
 from sweeper.store import Row, Sweep
 from sweeper.training import fit
@@ -36,6 +41,7 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 
@@ -43,21 +49,45 @@ class ResourcesError(ValueError):
     """What one trial asks for is not there."""
 
 
-def connect(address: str | None) -> None:
-    """Join the cluster at `address`, or start one on this machine alone; whatever Ray finds lying about is not joined."""
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """Join the cluster at `address`, or start one on this machine alone; whatever Ray finds lying about is not joined.
+
+    `timeout`, Slurm and systemd send SIGTERM to a whole family of processes. A cluster of our own does not hear it (as
+    Ray does with SIGINT): it is needed until the trials have saved, and ends with us.
+    """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-    ray.init(
-        address=address or "local",
-        include_dashboard=False if address is None else None,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    others = _children()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver tells of failures itself
+    own = _children() - others
+    try:
+        yield
+    finally:
+        threading.Thread(target=_end, args=(own,), name="ending Ray", daemon=True).start()
+        ray.shutdown()
 
 
-def disconnect() -> None:
-    """Leave the cluster; one that `connect` started ends."""
-    ray.shutdown()
+def _children() -> set[int]:
+    """The ids of this process's children, where Linux tells them."""
+    return {int(word) for file in Path("/proc/self/task").glob("*/children") for word in file.read_text().split()}
+
+
+def _end(processes: set[int]) -> None:
+    """Kill Ray's own processes once we have left it: it would wait a second for each to hear SIGTERM."""
+    while ray.is_initialized():
+        time.sleep(0.01)
+    for process in processes & _children():
+        os.kill(process, signal.SIGKILL)
 
 
 def trials_at_once(resources: Resources) -> int:
@@ -116,23 +146,6 @@ def run_on_ray(driver: Driver) -> None:
 def _cluster() -> dict[str, float]:
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return resources
-
-
-class Answers:
-    """The driver's answers that are not "go on", by trial key and epoch. The driver writes before the trial may ask."""
-
-    def __init__(self) -> None:
-        self.stops: dict[tuple[str, int], str] = {}
-        self.is_halting = False
-
-    def set(self, key: str, epoch: int, answer: str) -> None:
-        self.stops[key, epoch] = answer
-
-    def halt(self) -> None:
-        self.is_halting = True
-
-    def get(self, key: str, epoch: int) -> str:
-        return self.stops.get((key, epoch)) or (Answer.HALT if self.is_halting else Answer.GO_ON).value
 
 
 def _train(config: dict[str, Any], sweep: tuple[str, str], experiment: Experiment, answers: Any) -> None:

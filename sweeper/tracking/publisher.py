@@ -117,6 +117,8 @@ class Publisher:
 
     def _work(self) -> None:
         """The thread: the trials as there is news of them, at the end the parent, while patience lasts again and again."""
+        if self._attempt(self._connected):  # takes seconds, which are free while the first trials start
+            self._extend()
         self._publish_trials()
         tries, last = 0, time.monotonic() + self.patience
         while not (self.news and self.is_outage):
@@ -186,9 +188,14 @@ class Publisher:
             if self.news.get(news.trial.key) is news:
                 del self.news[news.trial.key]
         self.tries = 0
-        if self.parent:
-            self.deadline = max(self.deadline, time.monotonic() + self.patience)
-            self.busy_until = time.monotonic() + STALL_SECONDS
+        self._extend()
+
+    def _extend(self) -> None:
+        """The store answers: have patience anew."""
+        with self.changed:
+            if self.parent:
+                self.deadline = max(self.deadline, time.monotonic() + self.patience)
+                self.busy_until = time.monotonic() + STALL_SECONDS
 
     def _put_last(self, news: News) -> None:
         """What the store does not take must not stand before what it would take."""
