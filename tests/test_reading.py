@@ -149,6 +149,30 @@ def test_every_pruner_is_read_with_its_own_arguments(pruning: str) -> None:
     assert to_plain(read(BASE + f"pruning: {pruning}\n").pruning) == yaml.safe_load(pruning)
 
 
+def test_a_name_without_arguments_is_the_same_setting_however_it_is_written() -> None:
+    short = read(BASE.replace("digits}", "digits, augment: [mixup]}") + "train: {loss: focal}\n")
+    long = read(BASE.replace("digits}", "digits, augment: [{name: mixup}]}") + "train: {loss: {name: focal}}\n")
+    assert short == long
+
+
+def test_losses_and_augmentations_take_arguments_in_the_file_and_on_an_axis() -> None:
+    experiment = read(
+        BASE.replace("digits}", "digits, augment: [{name: hue, strength: 0.2}, random_crop]}")
+        + "train: {loss: {name: focal, gamma: 1}}\n"
+        "search: {space: {loss: [cross_entropy, {name: focal, gamma: 1}], data.augment: [[], [{name: mixup, alpha: 1}]]}}\n"
+    )
+    assert to_plain(experiment.train.loss) == {"name": "focal", "gamma": 1}
+    assert to_plain(experiment.data.augment) == [{"name": "hue", "strength": 0.2}, "random_crop"]
+    assert len({experiment.data, replace(experiment.data, image_size=32)}) == 2
+
+
+def test_what_some_cells_have_no_use_for_is_no_mistake() -> None:
+    text = "train: {stop_after: 4, nesterov: true, warmup_epochs: 1}\n"
+    space = "schedule: [plateau, one_cycle], optimizer: [sgd, adam], momentum: [0.9, 0]"
+    without = "exclude: [{optimizer: sgd, momentum: 0}]"
+    assert read(BASE + text + f"search: {{space: {{{space}}}, {without}}}\n").train.stop_after == 4
+
+
 # What is wrong: (what is added to the base, the place and path of each mistake, words that its message holds)
 
 WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -184,6 +208,73 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "unknown loss": ("train: {loss: crossentropy}", "f.yaml:4: train.loss", ("did you mean `cross_entropy`?", "smooth_")),
     "unknown optimizer": ("train: {optimizer: sdg}", "f.yaml:4: train.optimizer", ('given "sdg"', "did you mean `sgd`?")),
     "unknown schedule": ("train: {schedule: stepp}", "f.yaml:4: train.schedule", ("'step'", "did you mean `step`?")),
+    "unknown loss with arguments": (
+        "train: {loss: {name: focl, gamma: 1}}", "f.yaml:4: train.loss.name", ("did you mean `focal`?",),
+    ),
+    "unknown argument of a loss": (
+        "train:\n  loss:\n    name: focal\n    gama: 1", "f.yaml:7: train.loss.gama",
+        ("argument of focal", "did you mean `gamma`?"),
+    ),
+    "argument of a loss that takes none": (
+        "train: {loss: {name: cross_entropy, gamma: 1}}", "f.yaml:4: train.loss.gamma", ("takes none",),
+    ),
+    "loss's argument out of range": (
+        "train: {loss: {name: smooth_cross_entropy, smoothing: 2}}", "f.yaml:4: train.loss.smoothing", ("0 to 1",),
+    ),
+    "loss's argument of a wrong type": (
+        "train: {loss: {name: focal, gamma: two}}", "f.yaml:4: train.loss.gamma", ('given "two"', "0 or more"),
+    ),
+    "loss without a name": ("train: {loss: {gamma: 2}}", "f.yaml:4: train.loss.name", ("is missing", "`loss` needs it")),
+    "loss with arguments on an axis": (
+        "search:\n  space:\n    loss: [focal,\n      {name: focal, gamma: -1}]", "f.yaml:7: search.space.loss[1].gamma",
+        ("given -1", "0 or more"),
+    ),
+    "unknown class weights": ("train: {class_weights: balance}", "f.yaml:4: train.class_weights", ("did you mean `balanced`?",)),
+    "class weight of zero": ("train: {class_weights: [1, 0]}", "f.yaml:4: train.class_weights[1]", ("given 0", "more than 0")),
+    "no class weights": ("train: {class_weights: []}", "f.yaml:4: train.class_weights", ("at least 1",)),
+    "class weight that is a word": (
+        "train: {class_weights: {cat: heavy}}", "f.yaml:4: train.class_weights.cat", ('given "heavy"', "from_sweep"),
+    ),
+    "class weights from a sweep and more": (
+        "train: {class_weights: {from_sweep: a, cat: 2}}", "f.yaml:4: train.class_weights", ("leave the others out",),
+    ),
+    "class weights from the sweep itself": (
+        "train: {class_weights: {from_sweep: demo}}", "f.yaml:4: train.class_weights.from_sweep", ("names this sweep itself",),
+    ),
+    "negative patience": ("train: {patience: -1}", "f.yaml:4: train.patience", ("given -1", "0 or more")),
+    "no gradient at all": ("train: {clip_norm: 0}", "f.yaml:4: train.clip_norm", ("given 0", "more than 0")),
+    "average that never moves": ("train: {ema: 1}", "f.yaml:4: train.ema", ("given 1", "less than 1")),
+    "beta2 of one": ("train: {beta2: 1.0}", "f.yaml:4: train.beta2", ("given 1", "less than 1")),
+    "Nesterov with adam": (
+        "train: {nesterov: true, optimizer: adam}", "f.yaml:4: train.nesterov", ("adam has no Nesterov step",),
+    ),
+    "Nesterov without momentum in one cell": (
+        "train: {nesterov: true}\nsearch:\n  space: {momentum: [0.9, 0]}", "f.yaml:4: train.nesterov",
+        ("momentum above 0", "{momentum: 0}"),
+    ),
+    "cuts to count without cuts": (
+        "train: {stop_after: 4}", "f.yaml:4: train.stop_after", ("`schedule: step` has no cuts", "plateau"),
+    ),
+    "cuts to count on no schedule of an axis": (
+        "train: {stop_after: 4}\nsearch: {space: {schedule: [step, cosine]}}", "f.yaml:4: train.stop_after", ("no cuts",),
+    ),
+    "warm-up of one_cycle": (
+        "train: {warmup_epochs: 2, schedule: one_cycle}", "f.yaml:4: train.warmup_epochs", ("begins low by itself",),
+    ),
+    "warm-up to the end": (
+        "train: {warmup_epochs: 3, epochs: 3}", "f.yaml:4: train.warmup_epochs", ("given 3", "less than epochs, 3"),
+    ),
+    "lowest rate above the highest": (
+        "train: {schedule: cosine}\nsearch: {space: {lr: [0.1, 0.001], min_lr: [0.01]}}", "f.yaml:5: search.space.min_lr",
+        ("given 0.01", "at most lr, 0.001", "{lr: 0.001, min_lr: 0.01}"),
+    ),
+    "crops larger than a picture of one cell": (
+        "search: {space: {data.crop_size: [64, 72]}}", "f.yaml:4: search.space.data.crop_size", ("given 72", "image_size, 64"),
+    ),
+    "augmentation twice on an axis": (
+        "search: {space: {data.augment: [[], [mixup, mixup]]}}", "f.yaml:4: search.space.data.augment[1][1]", ("twice",),
+    ),
+    "histograms of no epoch": ("artifacts: {histograms: 0}", "f.yaml:4: artifacts.histograms", ("given 0", "1 or more")),
     "unknown pruner": ("pruning: {name: medain}", "f.yaml:4: pruning.name", ("did you mean `median`?", "wilcoxon")),
     "pruner without a name": ("pruning: {n_warmup_steps: 2}", "f.yaml:4: pruning.name", ("is missing",)),
     "unknown argument of a pruner": (
@@ -344,6 +435,27 @@ WRONG_DATA: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "unknown part of a split": ("{name: digits, split: {trian: 0.8}}", "data.split.trian", ("did you mean `train`?",)),
     "tiny pictures": ("{name: digits, image_size: 4}", "data.image_size", ("given 4", "8 or more")),
     "unknown augmentation": ("{name: digits, augment: [random_crap]}", "data.augment[0]", ("did you mean `random_crop`?",)),
+    "augmentation's argument out of range": (
+        "{name: digits, augment: [{name: hue, strength: 0.7}]}", "data.augment[0].strength", ("given 0.7", "0 to 0.5"),
+    ),
+    "unknown argument of an augmentation": (
+        "{name: digits, augment: [{name: mixup, alfa: 1}]}", "data.augment[0].alfa", ("did you mean `alpha`?",),
+    ),
+    "unknown augmentation with arguments": (
+        "{name: digits, augment: [mixup, {name: cutmx, alpha: 1}]}", "data.augment[1].name", ("did you mean `cutmix`?",),
+    ),
+    "augmentation without a name": ("{name: digits, augment: [{alpha: 1}]}", "data.augment[0].name", ("`augment` needs it",)),
+    "augmentation that is a number": ("{name: digits, augment: [3]}", "data.augment[0]", ("given 3", "text")),
+    "augmentation listed twice": (
+        "{name: digits, augment: [hue, {name: hue, strength: 0.2}]}", "data.augment[1]", ("listed twice",),
+    ),
+    "crop larger than the picture": (
+        "{name: digits, image_size: 32, crop_size: 40}", "data.crop_size", ("given 40", "at most data.image_size, 32"),
+    ),
+    "tiny crop": ("{name: digits, crop_size: 4}", "data.crop_size", ("given 4", "8 or more")),
+    "unknown normalisation": ("{name: digits, normalisation: data}", "data.normalisation", ("'dataset'",)),
+    "unknown evaluation": ("{name: digits, evaluation: ten_crops}", "data.evaluation", ("did you mean `ten_crop`?",)),
+    "ten times the same crop": ("{name: digits, evaluation: ten_crop}", "data.evaluation", ("set `crop_size` below",)),
     "no classes": ("{name: digits, classes: 0}", "data.classes", ("given 0", "1 or more")),
 }  # fmt: skip
 
@@ -530,7 +642,7 @@ EXPERIMENTS = st.builds(
         classes=st.none() | st.integers(1, 9) | st.lists(WORDS, min_size=1).map(tuple),
         split=st.just("official") | st.builds(Split, val=st.floats(0.01, 0.1), seed=st.integers(0, 99)),
         image_size=st.integers(8, 1024),
-        augment=st.just(()) | st.just(("random_crop",)),
+        augment=st.just(()) | st.just(("random_crop", named_of({"name": "hue", "strength": 0.2}))),
     ),
     model=st.builds(
         lambda arguments: named_of({"name": "my.nets:tiny", **arguments}),
@@ -540,7 +652,9 @@ EXPERIMENTS = st.builds(
         ),
     ),
     train=st.builds(
-        Train, lr=st.floats(1e-300, 1e300), weight_decay=st.floats(0, 1), gamma=st.floats(1e-9, 1), epochs=st.integers(1, 99)
+        Train, lr=st.floats(1e-300, 1e300), weight_decay=st.floats(0, 1), gamma=st.floats(1e-9, 1), epochs=st.integers(1, 99),
+        loss=st.just("focal") | st.just(named_of({"name": "focal", "gamma": 1.5})),
+        class_weights=st.none() | st.just("balanced") | st.just((1.0, 2.5)) | st.just({"from_sweep": "other sweep"}),
     ),
 )  # fmt: skip
 

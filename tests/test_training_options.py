@@ -1,0 +1,205 @@
+"""What the options of training and data do to whole trials: exact resumption, weights, precision, crops, histograms."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from test_fit import assert_same_end, weights
+from torchvision.transforms.v2 import functional as reference
+from trials import Told, begin, experiment, untimed
+
+from sweeper.data import DataError
+from sweeper.data.split import split
+from sweeper.experiment import Artifacts, Objective, named_of
+from sweeper.training.classifier import load_classifier
+from sweeper.training.weighting import class_weights
+from sweeper.trial import Answer, TrialState
+
+HARD = {"dropout": 0.3, "batch_norm": True}
+EVERYTHING = {
+    "augment": (
+        "random_crop", "horizontal_flip", "brightness", "contrast", "saturation", "hue", "random_erasing", "mixup", "cutmix",
+    ),
+    "image_size": 10, "crop_size": 8, "normalisation": "dataset", "evaluation": "ten_crop",
+}  # fmt: skip
+RUNS: dict[str, dict[str, Any]] = {
+    "plateau": {
+        "schedule": "plateau",
+        "patience": 0,
+        "gamma": 0.5,
+        "optimizer": "adam",
+        "lr": 0.01,
+        "warmup_epochs": 1,
+    },
+    "one_cycle": {"schedule": "one_cycle", "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.1},
+    "cosine": {"schedule": "cosine", "warmup_epochs": 1, "nesterov": True},
+    "cyclic": {"schedule": "cyclic", "cycle_epochs": 2, "min_lr": 1e-4},
+}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("run", RUNS)
+def test_with_everything_on_a_trial_that_goes_on_ends_as_one_never_stopped(
+    tmp_path: Path, run: str, precision: str
+) -> None:
+    train = {"ema": 0.9, "clip_norm": 1.0, "class_weights": "balanced", **RUNS[run]}
+    of = experiment(EVERYTHING, HARD, epochs=6, loss=named_of({"name": "focal", "gamma": 1.0}), **train)
+    of = replace(of, artifacts=Artifacts(histograms=2))
+    whole, stopped = begin(tmp_path / "whole", of, 0, precision), begin(tmp_path / "stopped", of, 0, precision)
+    whole.ended()
+    stopped.halted_at(1).halted_at(4).ended()
+    assert_same_end(whole, stopped)
+    for name in ("histograms.parquet", "predictions.parquet", "per_class.csv"):
+        assert whole.folder.artifacts.read(name) == stopped.folder.artifacts.read(name)
+
+
+def test_the_rate_of_a_row_is_that_of_the_epochs_last_step(tmp_path: Path) -> None:
+    of = experiment(schedule="one_cycle", lr=0.4, epochs=2)
+    begun = begin(tmp_path, of)
+    steps = -(-len(split(begun.dataset(), of.data.split).train_N) // 32)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.4, total_steps=2 * steps, cycle_momentum=False)
+    expected = []
+    for step in range(2 * steps):
+        if step % steps == steps - 1:
+            expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if step < 2 * steps - 1:
+            scheduler.step()
+    assert [row["lr"] for row in begun.ended().history] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_trial_is_complete_at_the_last_cut_it_was_given(tmp_path: Path) -> None:
+    of = experiment(epochs=20, lr=1e-30, schedule="plateau", patience=1, stop_after=2)  # nothing is ever better
+    begun, told = begin(tmp_path, of), Told()
+    result = begun.ended(told)
+    assert result.state is TrialState.COMPLETE
+    assert len(result.history) == 5  # the first is the best; cuts after the third and the fifth
+    assert [row["lr"] for row in result.history] == pytest.approx([1e-30] * 3 + [1e-31] * 2)
+    assert "test/top1" in result.summary
+    assert begun.ended() == result
+    halted = begin(tmp_path / "halted", of)
+    halted.fit(Told({5: Answer.HALT}))
+    assert halted.folder.read_result().state is TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_bfloat16_learns_what_float32_learns(tmp_path: Path, optimizer: Any) -> None:
+    """Within 0.04 of the accuracy, 18 of 449 images."""
+    of = experiment(
+        model=HARD, epochs=6, optimizer=optimizer, lr=0.05 if optimizer == "sgd" else 0.01, schedule="cosine"
+    )
+    accuracy = [begin(tmp_path / one, of, 0, one).ended().summary["test/top1"] for one in ("float32", "bfloat16")]
+    assert min(accuracy) > 0.85
+    assert accuracy[0] == pytest.approx(accuracy[1], abs=0.04)
+
+
+# Class weights
+
+
+def test_a_class_that_weighs_more_is_missed_less(tmp_path: Path) -> None:
+    def missed(name: str, weights: Any) -> float:
+        begun = begin(tmp_path / name, experiment({"classes": 4}, epochs=1, lr=0.002, class_weights=weights))
+        begun.ended()
+        table = pd.read_csv(io.BytesIO(begun.folder.artifacts.read("per_class.csv"))).query("split == 'val'")
+        return float(1 - table["top1"].iloc[3])
+
+    assert missed("heavy", {"3": 50.0}) < missed("light", (1.0, 1.0, 1.0, 0.02)) - 0.2
+
+
+def test_weights_that_are_all_the_same_change_nothing(tmp_path: Path) -> None:
+    plain = begin(tmp_path / "plain", experiment()).ended()
+    same = begin(tmp_path / "same", experiment(class_weights=(2.0,) * 10)).ended()
+    assert [row["train/loss"] for row in plain.history] == pytest.approx([row["train/loss"] for row in same.history])
+
+
+def test_balanced_weights_are_scikit_learns(tmp_path: Path) -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    dataset = begin(tmp_path, experiment({"classes": 3})).dataset()
+    labels_N = np.array([0] * 5 + [1] * 9 + [2] * 2)
+    weights_K = class_weights("balanced", dataset, torch.from_numpy(labels_N))
+    assert weights_K is not None
+    np.testing.assert_allclose(weights_K, compute_class_weight("balanced", classes=np.arange(3), y=labels_N), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "word"),
+    [({"3": 2.0, "twelve": 1.0}, "'twelve'.*no class of these images"), ((1.0, 2.0), "lists 2 weights.*10 classes")],
+)
+def test_weights_of_other_classes_are_refused(tmp_path: Path, weights: Any, word: str) -> None:
+    with pytest.raises(DataError, match=word):
+        begin(tmp_path, experiment(class_weights=weights)).fit()
+
+
+def test_validation_and_test_losses_are_without_weights(tmp_path: Path) -> None:
+    still = {"lr": 1e-30, "epochs": 1}
+    plain = begin(tmp_path / "plain", experiment(**still)).ended().summary
+    weighted = begin(tmp_path / "weighted", experiment(class_weights={"0": 100.0}, **still)).ended().summary
+    assert plain["val/loss"] == weighted["val/loss"]
+    assert plain["test/loss"] == weighted["test/loss"]
+    assert plain["train/loss"] != weighted["train/loss"]
+
+
+# Crops
+
+
+def test_test_images_are_judged_by_the_mean_logits_of_torchvisions_ten_crops(tmp_path: Path) -> None:
+    data = {"image_size": 12, "crop_size": 8, "evaluation": "ten_crop", "normalisation": "dataset"}
+    begun = begin(tmp_path, experiment(data, epochs=1))
+    result, dataset = begun.ended(), begun.dataset()
+    indices, classifier = split(dataset, begun.experiment.data.split), load_classifier(begun.folder.artifacts)
+    pixels_NHWC = dataset.images_NCHW[indices.train_N].transpose(0, 2, 3, 1) / 255
+    mean, deviation = pixels_NHWC.mean((0, 1, 2)).tolist(), pixels_NHWC.std((0, 1, 2)).tolist()
+    np.testing.assert_allclose(classifier.mean_3, mean, rtol=1e-5)
+    hits = {}
+    with torch.no_grad():
+        images_NCHW = torch.from_numpy(dataset.images_NCHW[indices.test_N])
+        crops = [reference.normalize(crop / 255, mean, deviation) for crop in reference.ten_crop(images_NCHW, [8, 8])]
+        logits_NK = torch.stack([classifier.network(crop) for crop in crops]).mean(0)
+        hits["test"] = (logits_NK.argmax(1).numpy() == dataset.labels_N[indices.test_N]).mean()
+        val_NCHW = torch.from_numpy(dataset.images_NCHW[indices.val_N])
+        hits["val"] = (classifier(val_NCHW).argmax(1).numpy() == dataset.labels_N[indices.val_N]).mean()
+    loss = torch.nn.functional.cross_entropy(logits_NK, torch.from_numpy(dataset.labels_N[indices.test_N]))
+    assert result.summary["test/top1"] == pytest.approx(hits["test"])
+    assert result.summary["test/loss"] == pytest.approx(loss.item(), rel=1e-4)
+    assert result.summary["val/top1"] == pytest.approx(hits["val"])  # middles, as after every epoch
+
+
+def test_colour_and_erasing_change_what_is_learned_from_but_not_the_judging(tmp_path: Path) -> None:
+    still = {"lr": 1e-30, "epochs": 1}
+    plain = begin(tmp_path / "plain", experiment(**still)).ended().history
+    for name in ("brightness", "contrast", "random_erasing", "mixup", "cutmix"):
+        (row,) = begin(tmp_path / name, experiment({"augment": (name,)}, **still)).ended().history
+        assert row["val/loss"] == plain[0]["val/loss"]
+        assert abs(row["train/loss"] - plain[0]["train/loss"]) > 1e-4
+
+
+# Histograms
+
+
+def test_histograms_count_every_weight_and_activation_where_it_is(tmp_path: Path) -> None:
+    last = Objective("train/loss", "min")
+    of = replace(experiment(model=HARD, epochs=4), artifacts=Artifacts(histograms=2), objective=last)
+    plain, begun = begin(tmp_path / "plain", replace(of, artifacts=Artifacts())), begin(tmp_path / "asked", of)
+    assert untimed(plain.ended().history) == untimed(begun.ended().history)
+    assert not plain.folder.artifacts.exists("histograms.parquet")
+    table = pd.read_parquet(io.BytesIO(begun.folder.artifacts.read("histograms.parquet")))
+    assert sorted(set(table["epoch"])) == [2, 4]
+    assert begun.folder.read_result().best_epoch == 4
+    kept, rows = weights(begun), table[(table["epoch"] == 4) & (table["kind"] == "weight")].set_index("layer")
+    for name in rows.index:
+        counts, _ = np.histogram(kept[name].numpy().astype(np.float64), 64, (rows["low"][name], rows["high"][name]))
+        assert np.abs(counts - rows["counts"][name]).sum() <= 4  # at the edges of bins, floats round either way
+    assert set(table[table["kind"] == "weight"]["layer"]) == {
+        name for name in kept if name.endswith(("weight", "bias"))
+    }
+    activations = table[(table["kind"] == "activation") & (table["epoch"] == 4)].set_index("layer")
+    assert list(activations.index) == ["0", "1", "2", "3", "4", "5"]
+    assert activations["low"]["2"] == 0  # what ReLU leaves
+    assert [sum(counts) for counts in activations["counts"]] == [256 * 12 * 16] * 5 + [256 * 10]
