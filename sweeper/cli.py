@@ -96,6 +96,15 @@ def _absolute(experiment: "Experiment") -> "Experiment":
     return replace(experiment, data=replace(experiment.data, root=os.path.abspath(os.path.expanduser(root))))
 
 
+def _with_numbers(experiment: "Experiment", sweep: "Sweep", keep: bool) -> "Experiment":
+    """The experiment with class weights of other sweeps as numbers; nothing is imported where none are given."""
+    if experiment.train.class_weights is None and "class_weights" not in str(experiment.search):
+        return experiment
+    from sweeper.borrowing import with_numbers
+
+    return with_numbers(experiment, sweep, keep)
+
+
 def _existing(storage: str, name: str) -> "Sweep":
     """The sweep of that name. Raises InputError that lists those there are."""
     from sweeper.source import unknown
@@ -148,7 +157,8 @@ def run_command(
     from sweeper.store import Sweep
 
     experiment = _absolute(_read(file, settings))
-    _run(Sweep(storage, experiment.name), experiment, executor=executor, address=address, uri=uri)
+    sweep = Sweep(storage, experiment.name)
+    _run(sweep, _with_numbers(experiment, sweep, keep=True), executor=executor, address=address, uri=uri)
 
 
 @app.command()
@@ -175,7 +185,8 @@ def plan(
     from sweeper.store import Sweep
 
     experiment = _absolute(_read(file, settings))
-    reckoned = reckon(Sweep(storage, experiment.name), experiment)
+    sweep = Sweep(storage, experiment.name)
+    reckoned = reckon(sweep, _with_numbers(experiment, sweep, keep=False))
     print(json.dumps(reckoned.as_json(), indent=1)) if as_json else print_plan(reckoned)
 
 

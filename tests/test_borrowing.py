@@ -1,0 +1,88 @@
+"""Class weights from another sweep: what they are, that they stay, and what is told when there are none."""
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import sweeper
+from trials import Begun, begin, experiment
+
+from sweeper.borrowing import BorrowError, with_numbers
+from sweeper.data import DataError
+from sweeper.experiment import Experiment, Search
+from sweeper.launch import store_experiment
+from sweeper.store import Sweep
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory: pytest.TempPathFactory) -> Begun:
+    """A complete trial of the sweep `trials`."""
+    begun = begin(tmp_path_factory.mktemp("sweeps"), experiment(epochs=1))
+    begun.ended()
+    store_experiment(begun.sweep, begun.experiment)
+    return begun
+
+
+def borrower(weights: Any = None, space: dict[str, Any] | None = None, **data: Any) -> Experiment:
+    of = experiment(data, class_weights=weights)
+    return replace(of, name="next", search=Search(space=space or {}))
+
+
+def expected(weak: Begun) -> dict[str, float]:
+    table = csv.DictReader(io.StringIO(weak.folder.artifacts.read("per_class.csv").decode()))
+    weights = {row["class"]: 2 - float(row["top1"]) for row in table if row["split"] == "val"}
+    mean = sum(weights.values()) / len(weights)
+    return {name: round(weight / mean, 6) for name, weight in weights.items()}
+
+
+def test_a_class_weighs_more_the_weaker_it_was_on_validation(weak: Begun) -> None:
+    sweep = Sweep(weak.sweep.storage.url, "next")
+    found = with_numbers(borrower({"from_sweep": "trials"}), sweep, keep=False).train.class_weights
+    assert found == pytest.approx(expected(weak))
+    assert not sweep.folder.exists("class_weights.json")
+
+
+def test_on_an_axis_too_the_cell_holds_the_numbers(weak: Begun) -> None:
+    space = {"class_weights": [None, {"from_sweep": "trials"}]}
+    found = with_numbers(borrower(space=space), Sweep(weak.sweep.storage.url, "next"), keep=False)
+    assert found.search.space["class_weights"] == [None, pytest.approx(expected(weak))]
+
+
+def test_weights_once_kept_stay_when_the_other_sweep_is_gone(weak: Begun, tmp_path: Path) -> None:
+    of = borrower({"from_sweep": "trials"})
+    first = with_numbers(of, Sweep(weak.sweep.storage.url, "kept"), keep=True)
+    content = Sweep(weak.sweep.storage.url, "kept").folder.read("class_weights.json")
+    alone = Sweep(str(tmp_path), "kept")
+    alone.folder.write("class_weights.json", content)
+    assert with_numbers(of, alone, keep=True) == first
+    assert with_numbers(first, alone, keep=True) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("trails", "unknown sweep `trails`; did you mean `trials`"), ("empty", "no trial")]
+)
+def test_a_sweep_that_is_not_there_or_not_done_is_told(weak: Begun, name: str, words: str) -> None:
+    store_experiment(Sweep(weak.sweep.storage.url, "empty"), replace(weak.experiment, name="empty"))
+    with pytest.raises(BorrowError, match=words):
+        with_numbers(borrower({"from_sweep": name}), Sweep(weak.sweep.storage.url, "next"), keep=True)
+
+
+def test_weights_of_other_classes_are_told_before_anything_runs(weak: Begun) -> None:
+    sweep = Sweep(weak.sweep.storage.url, "next")
+    with pytest.raises(DataError, match="'3', '4'.*no class of these images"):
+        with_numbers(borrower({"from_sweep": "trials"}, classes=3), sweep, keep=True)
+    with pytest.raises(DataError, match="lists 2 weights"):
+        with_numbers(borrower(space={"class_weights": [[1.0, 2.0], "balanced"]}), sweep, keep=True)
+    assert not sweep.folder.exists("class_weights.json")
+
+
+def test_the_command_says_which_sweep_is_missing(tmp_path: Path) -> None:
+    file = tmp_path / "next.yaml"
+    file.write_text(
+        "name: next\ndata: {name: digits}\nmodel: {name: alexnet}\ntrain: {class_weights: {from_sweep: first}}\n"
+    )
+    done = sweeper("run", file, "--storage", tmp_path / "sweeps", expect=2)
+    assert "from_sweep: first}: there are no sweeps" in done.stderr
