@@ -4,6 +4,8 @@ A loss takes (logits_NK, labels_N) and gives losses_N, one number an image in th
 weights: `mean_loss` brings those in, for all losses alike.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -51,9 +53,13 @@ def one_vs_all_hinge(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
     return (1 + torch.where(is_own_NK, -logits_NK, logits_NK)).relu().sum(1)
 
 
-def multi_margin(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
-    """Multi-class margin, the sum over k != y of max(0, 1 - s_y + s_k), divided by K as in `F.multi_margin_loss`.
+def multi_margin(logits_NK: Tensor, labels_N: Tensor, violations: Literal["largest", "all"] = "largest") -> Tensor:
+    """Multi-class margin, the largest over k != y of max(0, 1 - s_y + s_k) (Crammer and Singer 2001, equation 2).
 
-    The sum of all violations is Weston and Watkins' (1999); Crammer and Singer's (2001) takes the largest alone.
+    `all` sums over k instead and divides by K (Weston and Watkins 1999), as `F.multi_margin_loss` does.
     """
-    return F.multi_margin_loss(logits_NK, labels_N, reduction="none")
+    if violations == "all":
+        return F.multi_margin_loss(logits_NK, labels_N, reduction="none")
+    own_N1 = labels_N[:, None]
+    others_NK = logits_NK.scatter(1, own_N1, -torch.inf)
+    return (1 + others_NK.amax(1) - logits_NK.gather(1, own_N1).squeeze(1)).relu()

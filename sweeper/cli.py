@@ -48,6 +48,7 @@ class InputError(ValueError):
 
 def main() -> None:
     """Run the command line; what is wrong with the user's input is told without a traceback, with exit code 2."""
+    sys.path.append(os.getcwd())  # where a user's own "package.module:callable" lies
     try:
         app()
     except (ValueError, OSError) as error:

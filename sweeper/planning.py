@@ -1,7 +1,6 @@
 """What `run` would do, reckoned without running it."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -61,7 +60,7 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     ended = Counter(
         r.state for r in sweeping.records if r.trial.key in search.known and r.result and not sweeping.goes_on(r)
     )
-    left = list(_settings_left(sweeping)) if experiment.search.method == "grid" else []
+    left = list(sweeping.settings_left()) if experiment.search.method == "grid" else []
     missing = search.total - ended.total() - len(left)
     left += [settings_for(experiment, {}, experiment.search.seeds[0])] * missing
     groups: dict[tuple[str, int, int], list[Settings]] = {}
@@ -74,13 +73,6 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     return Plan(
         experiment.name, search.total, dict(ended), at_once, models, _seconds(groups, costs, experiment, at_once)
     )
-
-
-def _settings_left(sweeping: Sweeping) -> Iterator[Settings]:
-    """The settings of each grid trial that has not ended."""
-    search = sweeping.search(None)
-    while trial := search.ask():
-        yield trial.settings
 
 
 def _cost(settings: Settings, experiment: Experiment, at_once: int) -> Cost:

@@ -80,6 +80,9 @@ class View:
         standing.running[trial.key] = (trial, history[-1])
         self._note_best(trial, history[-1].get(self.metric))
 
+    def halting(self, running: int) -> None:
+        self.console.print(f"stopping: {running} running trials end their epoch and save. Again: stop at once")
+
     def retried(self, trial: Trial, error: str) -> None:
         self.console.print(Text(f"trial {trial.number} ({trial.name}) will be tried again: {error}", style="yellow"))
 

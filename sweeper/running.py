@@ -11,6 +11,7 @@ from rich.console import Console
 import models
 from sweeper.experiment import Experiment
 from sweeper.launch import Sweeping, run, store_experiment
+from sweeper.launch.models import check_models
 from sweeper.progress import View
 from sweeper.provenance import environment, git_state
 from sweeper.store import Record, Sweep
@@ -55,6 +56,7 @@ def run_sweep(
 
 def _run(sweeping: Sweeping, total: int, uri: str, executor: str, address: str | None, console: Console) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
+    check_models(sweeping)
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
     known = sweeping.search(1).known
@@ -63,14 +65,15 @@ def _run(sweeping: Sweeping, total: int, uri: str, executor: str, address: str |
     console.print(f"{experiment.name}: {total} trials, {ended.total()} ended already; in {sweep.folder.path}")
     try:
         with View(console, experiment, total, ended) as view:
-            received = run(sweeping, executor, address, [view, publisher])
+            stop = run(sweeping, executor, address, [view, publisher])
     except BaseException:
         _leave(publisher, sweep)
         raise
-    if received:
+    if stop:
         _leave(publisher, sweep)
-        console.print(f"stopped; everything is saved. Go on with: {_command('resume', sweep)}")
-        return 128 + received
+        lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
+        console.print(f"stopped{lost}. Go on with: {_command('resume', sweep)}")
+        return 128 + stop.signal
     unpublished = _finish(publisher, sweep, experiment, console)
     return _code(_counts(Sweeping.of(sweep, experiment)), unpublished)
 

@@ -36,13 +36,13 @@ def sweeper(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[
     return done
 
 
-def here(*arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def here(*arguments: object, expect: int = 0, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a command in this process and check its exit code."""
     words, out, errors, code = ["sweeper", *map(str, arguments)], StringIO(), StringIO(), 0
     with (
         mock.patch.object(sys, "argv", words),
         mock.patch.dict(os.environ, COLUMNS="200"),
-        chdir(ROOT),
+        chdir(cwd),
         redirect_stdout(out),
         redirect_stderr(errors),
     ):

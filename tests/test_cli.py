@@ -201,3 +201,29 @@ def test_a_sweeps_folder_says_where_each_thing_is(storage: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["artifacts", "result.json", "trial.json"]
     models = list(storage.glob("small/trials/*/artifacts/model.pt"))
     assert len(models) == 1
+
+
+def test_a_model_that_cannot_be_built_is_told_before_anything_runs(storage: Path, tmp_path: Path) -> None:
+    for settings, told in (
+        (["--set", "model={name: alexnet}", "--set", "search.space={lr: [0.1]}"], "63"),
+        (["--set", "model.name=nowhere:net"], "there is no module 'nowhere'"),
+        (["--set", "search.space={model.depth: [2]}"], "unexpected keyword argument 'depth'"),
+    ):
+        error = here("run", storage / "small.yaml", *settings, "--storage", tmp_path, "--executor", "inline", expect=2)
+        assert told in error.stderr
+    assert not list(tmp_path.glob("small/trials/*"))
+
+
+def test_a_network_of_the_user_s_is_found_in_the_current_directory(storage: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\ndef net(classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))\n"
+    )
+    one = [
+        "--set",
+        "search={space: {lr: [0.1]}, seeds: [0]}",
+        "--set",
+        "model={name: 'mine:net'}",
+        "--set",
+        "train.epochs=1",
+    ]
+    here("run", storage / "small.yaml", *one, "--storage", tmp_path, "--executor", "inline", cwd=tmp_path)

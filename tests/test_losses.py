@@ -52,6 +52,19 @@ def one_vs_all_hinge(logits_NK: Array, labels_N: Labels) -> tuple[Array, Array]:
 
 
 def multi_margin(logits_NK: Array, labels_N: Labels) -> tuple[Array, Array]:
+    """Crammer and Singer's."""
+    losses_N, gradients_NK = np.zeros(len(labels_N)), np.zeros_like(logits_NK)
+    for image, own in enumerate(labels_N):
+        others = {k: 1 - logits_NK[image, own] + logits_NK[image, k] for k in range(logits_NK.shape[1]) if k != own}
+        worst = max(others, key=others.__getitem__)
+        if others[worst] > 0:
+            losses_N[image] = others[worst]
+            gradients_NK[image, worst] += 1
+            gradients_NK[image, own] -= 1
+    return losses_N, gradients_NK
+
+
+def weston_watkins(logits_NK: Array, labels_N: Labels) -> tuple[Array, Array]:
     losses_N, gradients_NK = np.zeros(len(labels_N)), np.zeros_like(logits_NK)
     classes = logits_NK.shape[1]
     for image, own in enumerate(labels_N):
@@ -67,13 +80,16 @@ def multi_margin(logits_NK: Array, labels_N: Labels) -> tuple[Array, Array]:
 FORMULAS: dict[str, Callable[..., tuple[Array, Array]]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
-    "multi_margin": multi_margin,
+    "multi_margin": lambda logits_NK, labels_N, violations="largest": {"largest": multi_margin, "all": weston_watkins}[
+        violations
+    ](logits_NK, labels_N),
     "one_vs_all_hinge": one_vs_all_hinge,
     "smooth_cross_entropy": lambda logits_NK, labels_N, smoothing=0.1: cross_entropy(logits_NK, labels_N, smoothing),
 }
 ARGUMENTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in FORMULAS),
     ("focal", {"gamma": 0.5}), ("focal", {"gamma": 0.0}), ("smooth_cross_entropy", {"smoothing": 0.4}),
+    ("multi_margin", {"violations": "all"}),
 ]  # fmt: skip
 
 

@@ -59,16 +59,16 @@ def test_what_was_decided_is_read_back_and_honoured_here(here: Machine, tmp_path
     assert sweep.machine() is None
     sweep.write_machine(here)
     assert sweep.machine() == here
-    machine.honour(here)
+    machine.honour(here, CPU)
 
 
 def test_precision_threads_and_window_of_another_machine_are_honoured(here: Machine) -> None:
-    machine.honour(replace(here, precision="float32", threads=7, window=12))
+    machine.honour(replace(here, precision="float32", threads=7, window=12), CPU)
 
 
 def test_another_processor_is_refused_with_both_names(here: Machine) -> None:
     with pytest.raises(machine.MachineError, match="began on AuthenticAMD AVX2, this machine has") as refusal:
-        machine.honour(replace(here, processor="AuthenticAMD AVX2"))
+        machine.honour(replace(here, processor="AuthenticAMD AVX2"), CPU)
     assert here.processor in str(refusal.value)
     assert "another name" in str(refusal.value)
 
@@ -76,7 +76,12 @@ def test_another_processor_is_refused_with_both_names(here: Machine) -> None:
 @no_gpu
 def test_a_sweep_that_began_on_a_gpu_is_refused_without_one(here: Machine) -> None:
     with pytest.raises(machine.MachineError, match="began on a GPU and none is here"):
-        machine.honour(replace(here, device="cuda", processor="NVIDIA H100"))
+        machine.honour(replace(here, device="cuda", processor="NVIDIA H100"), Resources())
+
+
+def test_a_sweep_that_began_on_a_gpu_is_refused_where_none_is_reserved(here: Machine) -> None:
+    with pytest.raises(machine.MachineError, match="gpus_per_trial is 0"):
+        machine.honour(replace(here, device="cuda"), CPU)
 
 
 @pytest.mark.parametrize("threads", [2, 1])

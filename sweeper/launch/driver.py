@@ -1,5 +1,6 @@
 """What a driver does with every event of a sweep, whichever executor runs the trials."""
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ class Listener(Protocol):
     def reported(self, trial: Trial, history: tuple[Row, ...], saved_epoch: int) -> None: ...
     def retried(self, trial: Trial, error: str) -> None: ...
     def ended(self, trial: Trial, result: Result) -> None: ...
+    def halting(self, running: int) -> None: ...
 
 
 class Driver:
@@ -28,25 +30,31 @@ class Driver:
         self.histories: dict[str, tuple[Row, ...]] = {}
         self.running: set[str] = set()
         self.ended: list[tuple[Trial, Result]] = []
-        self.halted_at: float | None = None
+        self.halt_deadline: float | None = None
         self.saved_epochs: dict[str, int] = {}
         self.tries: Counter[str] = Counter()
         self.again: deque[Trial] = deque()
         self.best: tuple[tuple[float, int], str] | None = None
 
-    def halt(self) -> None:
-        """Start no more trials, and ask the running ones to save and stop."""
-        self.halted_at = self.halted_at or time.monotonic()
+    def halt(self, grace_seconds: float | None) -> None:
+        """Start no more trials, and ask the running ones to end their epoch, save and stop, within a time if one is given."""
+        self.halt_deadline = math.inf if grace_seconds is None else time.monotonic() + grace_seconds
+        for listener in self.listeners:
+            listener.halting(len(self.running))
+
+    @property
+    def is_halted(self) -> bool:
+        return self.halt_deadline is not None
 
     @property
     def is_done(self) -> bool:
         """Whether no trial will be started any more; a running one may yet have to be tried again."""
-        return self.halted_at is not None or not (self.running or self.again or not self.search.is_exhausted)
+        return self.is_halted or not (self.running or self.again or not self.search.is_exhausted)
 
     def next_trial(self) -> Trial | None:
         """The next trial to start now, noted in the folder; None when there is none for now (or, see `is_done`, ever)."""
         limit = self.experiment.resources.max_concurrent
-        if self.halted_at is not None or (limit is not None and len(self.running) >= limit):
+        if self.is_halted or (limit is not None and len(self.running) >= limit):
             return None
         trial = self.again.popleft() if self.again else self.search.ask()
         if trial is None:
@@ -69,7 +77,7 @@ class Driver:
         self.search.report(trial, history)
         for listener in self.listeners:
             listener.reported(trial, history, saved_epoch)
-        if self.halted_at is not None:
+        if self.is_halted:
             return Answer.HALT
         return Answer.PRUNE if self.search.should_prune(trial) else Answer.GO_ON
 
@@ -90,7 +98,7 @@ class Driver:
 
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`.
         """
-        if self.halted_at is not None:  # its worker was stopped with the rest
+        if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
             return
         self.tries[trial.key] += 1

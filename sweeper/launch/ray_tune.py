@@ -32,7 +32,6 @@ from sweeper.store import Row, Sweep
 from sweeper.training import fit
 from sweeper.trial import Answer, Trial
 
-GRACE_SECONDS = 3.0  # how long halted trials may take to finish their epoch and save
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -90,35 +89,26 @@ def _end(processes: set[int]) -> None:
         os.kill(process, signal.SIGKILL)
 
 
-def trials_at_once(resources: Resources) -> int:
-    """How many trials the cluster holds side by side."""
+def trials_at_once(resources: Resources, gpus: float) -> int:
+    """How many trials, with `gpus` each, the cluster holds side by side."""
     total = _cluster()
-    wanted = {"CPU": float(resources.cpus_per_trial), "GPU": gpus_per_trial(resources, total.get("GPU", 0))}
+    wanted = {"CPU": float(resources.cpus_per_trial), "GPU": gpus}
     for kind, count in wanted.items():
         if count > total.get(kind, 0):
             raise ResourcesError(
                 f"a trial wants {count:g} {kind}s and there are {total.get(kind, 0):g}; lower resources.{kind.lower()}s_per_trial"
             )
     places = int(total.get("CPU", 0)) // resources.cpus_per_trial
-    gpus = gpus_per_trial(resources, total.get("GPU", 0))
     if gpus:
         places = min(places, int(total.get("GPU", 0) / gpus + 1e-9))
     return max(1, min(places, resources.max_concurrent or places))
 
 
-def gpus_per_trial(resources: Resources, gpus: float) -> float:
-    """`auto` is one GPU a trial where there are any, and none otherwise."""
-    if resources.gpus_per_trial == "auto":
-        return 1.0 if gpus else 0.0
-    return float(resources.gpus_per_trial)
-
-
-def run_on_ray(driver: Driver) -> None:
-    """Run a sweep's trials on the connected cluster until none is left or the driver halts."""
+def run_on_ray(driver: Driver, gpus: float) -> None:
+    """Run a sweep's trials, with `gpus` each, on the connected cluster until none is left or the driver halts."""
     resources = driver.experiment.resources
-    gpus = gpus_per_trial(resources, _cluster().get("GPU", 0))
     # With fewer waiting trials than workers that start, a started worker would stand idle until the others are up.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(trials_at_once(resources) + 2)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(trials_at_once(resources, gpus) + 2)
     answers = ray.remote(num_cpus=0)(Answers).remote()
     errors: dict[str, str | None] = {}
     trainable = tune.with_parameters(
@@ -224,12 +214,12 @@ class _Ending(_Unsaved, TrialProgressCallback):
         self.has_told_halt = False
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        if self.driver.halted_at is None:
+        if self.driver.halt_deadline is None:
             return
         if not self.has_told_halt:
             self.answers.halt.remote()
             self.has_told_halt = True
-        if time.monotonic() - self.driver.halted_at > GRACE_SECONDS or not self.driver.running:
+        if time.monotonic() > self.driver.halt_deadline or not self.driver.running:
             raise _HaltError
 
     def on_trial_result(

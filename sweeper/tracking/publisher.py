@@ -79,6 +79,9 @@ class Publisher:
     def retried(self, trial: Trial, error: str) -> None:
         """Nothing: the run goes on."""
 
+    def halting(self, running: int) -> None:
+        """Nothing: `finish` ends the runs."""
+
     def ended(self, trial: Trial, result: Result) -> None:
         self._tell(news_of_end(trial, result))
 

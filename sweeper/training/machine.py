@@ -14,7 +14,7 @@ class MachineError(ValueError):
 
 def decide(resources: Resources, trials_at_once: int) -> Machine:
     """Decide for a sweep that begins here, with up to `trials_at_once` trials side by side."""
-    device = "cuda" if torch.cuda.is_available() and resources.gpus_per_trial != 0 else "cpu"
+    device = device_here(resources)
     return Machine(
         device=device,
         processor=processor(device),
@@ -24,8 +24,18 @@ def decide(resources: Resources, trials_at_once: int) -> Machine:
     )
 
 
-def honour(machine: Machine) -> None:
+def device_here(resources: Resources) -> str:
+    """A GPU where there is one and it is wanted."""
+    return "cuda" if torch.cuda.is_available() and resources.gpus_per_trial != 0 else "cpu"
+
+
+def honour(machine: Machine, resources: Resources) -> None:
     """Raise MachineError when this machine would compute other bits than the one the sweep began on."""
+    if machine.device == "cuda" and resources.gpus_per_trial == 0:
+        raise MachineError(
+            "this sweep began on a GPU and resources.gpus_per_trial is 0; its results would not be comparable. "
+            "Set it to auto, or give the experiment another name to begin anew"
+        )
     if machine.device == "cuda" and not torch.cuda.is_available():
         raise MachineError("this sweep began on a GPU and none is here; its results would not be comparable")
     here = processor(machine.device)

@@ -1,0 +1,31 @@
+"""The models of a sweep, built once before anything runs: what cannot be built would fail in every one of its trials."""
+
+from dataclasses import replace
+
+from models import build
+from sweeper.data import default_cache, prepare
+from sweeper.experiment import Settings, to_plain
+from sweeper.launch import Sweeping
+from sweeper.trial import canonical_json
+
+MAX_BUILT = 12
+
+
+class UnbuildableError(ValueError):
+    """A model that cannot be built."""
+
+
+def check_models(sweeping: Sweeping) -> None:
+    """Build each distinct model of the trials left, the first twelve. Raises UnbuildableError with the model's own words."""
+    distinct: dict[tuple[str, int], Settings] = {}
+    for settings in sweeping.settings_left():
+        key = (canonical_json(to_plain(settings.model)), settings.data.input_size)
+        distinct.setdefault(key, settings)
+        if len(distinct) == MAX_BUILT:
+            break
+    for (model, size), settings in distinct.items():
+        dataset = prepare(replace(settings.data, root=sweeping.experiment.data.root), default_cache())
+        try:
+            build(settings.model.name, settings.model.arguments, len(dataset.classes), size)
+        except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing has begun
+            raise UnbuildableError(f"model {model} cannot be built: {type(error).__name__}: {error}") from error
