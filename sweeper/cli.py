@@ -310,6 +310,34 @@ def ui(
 
 
 @app.command()
+def explain(
+    what: Annotated[
+        str, typer.Argument(metavar="FILE|NAME", help="An experiment file or a sweep.", show_default=False)
+    ],
+    augment: Annotated[bool, typer.Option("--augment", help="What augmentation makes of training images.")] = False,
+    output: Annotated[Path, typer.Option("-o", metavar="FILE", help="The picture to write.")] = Path("sheet.png"),
+    settings: SetOption = None,
+    storage: StorageOption = STORAGE,
+) -> None:
+    """Draw what training sees: rows of images, first as they are, then as augmentation may show them."""
+    if not augment:
+        raise InputError("say what to explain: --augment")
+    if Path(what).is_file():
+        experiment = _absolute(_read(Path(what), settings))
+    elif settings:
+        raise InputError(f"--set changes an experiment file, and {what} is not one")
+    else:
+        experiment = _stored(_existing(storage, what))
+    from sweeper.data import default_cache, prepare
+    from sweeper.data.split import split
+    from sweeper.training.sheet import augmented_sheet, write_sheet
+
+    dataset = prepare(experiment.data, default_cache())
+    write_sheet(augmented_sheet(experiment.data, dataset, split(dataset, experiment.data.split)), output)
+    print(output.absolute())
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of experiment files, for editors."""
     from sweeper.reading import schema as file_schema

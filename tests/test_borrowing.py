@@ -72,7 +72,7 @@ def test_a_sweep_that_is_not_there_or_not_done_is_told(weak: Begun, name: str, w
 
 def test_weights_of_other_classes_are_told_before_anything_runs(weak: Begun) -> None:
     sweep = Sweep(weak.sweep.storage.url, "next")
-    with pytest.raises(DataError, match="'3', '4'.*no class of these images"):
+    with pytest.raises(DataError, match=r"'3', '4'.*no class of these images"):
         with_numbers(borrower({"from_sweep": "trials"}, classes=3), sweep, keep=True)
     with pytest.raises(DataError, match="lists 2 weights"):
         with_numbers(borrower(space={"class_weights": [[1.0, 2.0], "balanced"]}), sweep, keep=True)

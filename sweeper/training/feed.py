@@ -10,7 +10,7 @@ from torch import Tensor
 from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Data
-from sweeper.training.augment import asked_for, centre, colour, draw, erase, place, ten_crops
+from sweeper.training.augment import Draws, asked_for, centre, colour, draw, erase, place, ten_crops
 from sweeper.training.mixing import Mix, draw_mixes, mixed
 from sweeper.training.normalisation import normalisation_of
 
@@ -44,9 +44,13 @@ class Feed:
         mixes = draw_mixes(self.asked, len(slices), self.data.input_size, generator)
         for rows, mix in zip(slices, mixes, strict=True):
             at_N = order_N[rows]
-            images_NCHW = colour(place(self.images_NCHW[at_N], draws, rows, self.data), draws, rows)
-            images_NCHW = erase(self.normalisation(images_NCHW), draws, rows)
-            yield Batch(mixed(images_NCHW, mix) if mix else images_NCHW, self.labels_N[at_N], mix)
+            yield Batch(self.augmented(at_N, draws, rows, mix), self.labels_N[at_N], mix)
+
+    def augmented(self, at_N: Tensor, draws: Draws, rows: slice, mix: Mix | None) -> Tensor:
+        """The images at `at_N` by rows `rows` of an epoch's draws, normalised."""
+        images_NCHW = colour(place(self.images_NCHW[at_N], draws, rows, self.data), draws, rows)
+        images_NCHW = erase(self.normalisation(images_NCHW), draws, rows)
+        return mixed(images_NCHW, mix) if mix else images_NCHW
 
     def seen(self, at_N: Tensor) -> Tensor:
         """The middles of the images at `at_N`, normalised."""
