@@ -175,7 +175,7 @@ class Objective(Strict):
 
 @dataclass(frozen=True)
 class Resources(Strict):
-    cpus_per_trial: Count = 1
+    cpus_per_trial: Count | Literal["auto"] = 1
     gpus_per_trial: NotNegative | Literal["auto"] = "auto"
     max_concurrent: Count | None = None
     max_retries: Annotated[int, Field(ge=0)] = 2

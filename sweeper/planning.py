@@ -9,9 +9,10 @@ from rich.console import Console
 from sweeper.data import default_cache, prepare
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Settings, to_plain
-from sweeper.launch import Sweeping, places_here
+from sweeper.launch import Sweeping
+from sweeper.launch.share import share_of
 from sweeper.progress import duration
-from sweeper.store import Sweep
+from sweeper.store import Machine, Sweep
 from sweeper.training.estimate import Cost, measure
 from sweeper.training.machine import decide
 from sweeper.trial import TrialState, canonical_json, settings_for
@@ -66,20 +67,21 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     groups: dict[tuple[str, int, int], list[Settings]] = {}
     for settings in left:
         model = canonical_json(to_plain(settings.model))
-        groups.setdefault((model, settings.train.batch_size, settings.data.image_size), []).append(settings)
-    at_once = places_here(experiment.resources)
-    costs = {key: _cost(group[0], experiment, at_once) for key, group in list(groups.items())[:MAX_MEASURED]}
+        groups.setdefault((model, settings.train.batch_size, settings.data.input_size), []).append(settings)
+    share = share_of(sweeping)
+    at_once, machine = share.fits_here(), decide(share.device, share.cpus, 1)
+    costs = {key: _cost(group[0], experiment, machine) for key, group in list(groups.items())[:MAX_MEASURED]}
     models = tuple(Model(*key, len(group), costs.get(key)) for key, group in groups.items())
     return Plan(
         experiment.name, search.total, dict(ended), at_once, models, _seconds(groups, costs, experiment, at_once)
     )
 
 
-def _cost(settings: Settings, experiment: Experiment, at_once: int) -> Cost:
+def _cost(settings: Settings, experiment: Experiment, machine: Machine) -> Cost:
     dataset = prepare(replace(settings.data, root=experiment.data.root), default_cache())
     indices = split(dataset, settings.data.split)
     try:
-        return measure(settings, dataset, indices, decide(experiment.resources, at_once))
+        return measure(settings, dataset, indices, machine)
     except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing is lost
         told = f"{type(error).__name__}: {error}"
         raise PlanError(f"model {canonical_json(to_plain(settings.model))} cannot be trained: {told}") from error

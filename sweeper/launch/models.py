@@ -5,7 +5,7 @@ from dataclasses import replace
 from models import build
 from sweeper.data import default_cache, prepare
 from sweeper.experiment import Settings, to_plain
-from sweeper.launch import Sweeping
+from sweeper.launch.sweeping import Sweeping
 from sweeper.trial import canonical_json
 
 MAX_BUILT = 12

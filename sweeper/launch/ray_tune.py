@@ -25,9 +25,10 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeper.experiment import Experiment, Resources
+from sweeper.experiment import Experiment
 from sweeper.launch.answers import Answers
 from sweeper.launch.driver import Driver
+from sweeper.launch.share import Share
 from sweeper.store import Row, Sweep
 from sweeper.training import fit
 from sweeper.trial import Answer, Trial
@@ -42,10 +43,6 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-
-
-class ResourcesError(ValueError):
-    """What one trial asks for is not there."""
 
 
 @contextmanager
@@ -89,26 +86,16 @@ def _end(processes: set[int]) -> None:
         os.kill(process, signal.SIGKILL)
 
 
-def trials_at_once(resources: Resources, gpus: float) -> int:
-    """How many trials, with `gpus` each, the cluster holds side by side."""
-    total = _cluster()
-    wanted = {"CPU": float(resources.cpus_per_trial), "GPU": gpus}
-    for kind, count in wanted.items():
-        if count > total.get(kind, 0):
-            raise ResourcesError(
-                f"a trial wants {count:g} {kind}s and there are {total.get(kind, 0):g}; lower resources.{kind.lower()}s_per_trial"
-            )
-    places = int(total.get("CPU", 0)) // resources.cpus_per_trial
-    if gpus:
-        places = min(places, int(total.get("GPU", 0) / gpus + 1e-9))
-    return max(1, min(places, resources.max_concurrent or places))
+def trials_at_once(share: Share) -> int:
+    """How many trials the cluster holds side by side. Raises ResourcesError when it never holds one."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return share.fits(resources.get("CPU", 0), resources.get("GPU", 0))
 
 
-def run_on_ray(driver: Driver, gpus: float) -> None:
-    """Run a sweep's trials, with `gpus` each, on the connected cluster until none is left or the driver halts."""
-    resources = driver.experiment.resources
+def run_on_ray(driver: Driver, share: Share, at_once: int) -> None:
+    """Run a sweep's trials on the connected cluster until none is left or the driver halts."""
     # With fewer waiting trials than workers that start, a started worker would stand idle until the others are up.
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(trials_at_once(resources, gpus) + 2)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once + 2)
     answers = ray.remote(num_cpus=0)(Answers).remote()
     errors: dict[str, str | None] = {}
     trainable = tune.with_parameters(
@@ -116,7 +103,7 @@ def run_on_ray(driver: Driver, gpus: float) -> None:
     )
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_HaltError):
         tune.Tuner(
-            tune.with_resources(trainable, {"cpu": resources.cpus_per_trial, "gpu": gpus}),
+            tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus}),
             tune_config=TuneConfig(
                 search_alg=_Asking(driver),
                 scheduler=_Reporting(driver, answers, errors),
@@ -131,11 +118,6 @@ def run_on_ray(driver: Driver, gpus: float) -> None:
                 verbose=0,
             ),
         ).fit()
-
-
-def _cluster() -> dict[str, float]:
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return resources
 
 
 def _train(config: dict[str, Any], sweep: tuple[str, str], experiment: Experiment, answers: Any) -> None:

@@ -12,14 +12,13 @@ class MachineError(ValueError):
     """This machine cannot go on with a sweep that another began."""
 
 
-def decide(resources: Resources, trials_at_once: int) -> Machine:
-    """Decide for a sweep that begins here, with up to `trials_at_once` trials side by side."""
-    device = device_here(resources)
+def decide(device: str, threads: int, trials_at_once: int) -> Machine:
+    """Decide for a sweep that begins here, with up to `trials_at_once` trials of so many threads side by side."""
     return Machine(
         device=device,
         processor=processor(device),
         precision="bfloat16" if has_fast_bfloat16(device) else "float32",
-        threads=resources.cpus_per_trial,
+        threads=threads,
         window=1 if trials_at_once == 1 else 2 * trials_at_once,
     )
 

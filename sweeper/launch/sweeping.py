@@ -1,0 +1,54 @@
+"""A sweep that is about to run."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sweeper.data import default_cache, prepare
+from sweeper.experiment import Data, Experiment, Settings
+from sweeper.search import Search, goes_on
+from sweeper.store import Record, Sweep
+from sweeper.trial import settings_for
+
+
+class Fingerprints:
+    """The fingerprint of each data section, whose images are prepared when it is first asked for."""
+
+    def __init__(self, root: str | None) -> None:
+        self.root = root
+        self.known: dict[Data, str] = {}
+
+    def __call__(self, data: Data) -> str:
+        if data not in self.known:
+            self.known[data] = prepare(replace(data, root=self.root), default_cache()).fingerprint
+        return self.known[data]
+
+
+@dataclass(frozen=True)
+class Sweeping:
+    """A sweep that is about to run: its folder, its experiment, what is there already, and the search over the rest."""
+
+    sweep: Sweep
+    experiment: Experiment
+    records: Sequence[Record]
+    fingerprints: Fingerprints
+    retry_failed: bool = False
+
+    @classmethod
+    def of(cls, sweep: Sweep, experiment: Experiment, retry_failed: bool = False) -> "Sweeping":
+        return cls(sweep, experiment, sweep.records(), Fingerprints(experiment.data.root), retry_failed)
+
+    def goes_on(self, record: Record) -> bool:
+        """Whether an ended trial is taken up again."""
+        return goes_on(record, self.experiment, self.retry_failed)
+
+    def settings_left(self) -> Iterator[Settings]:
+        """The settings of each grid trial that has not ended; of a sampler's, the file's own."""
+        if self.experiment.search.method != "grid":
+            yield settings_for(self.experiment, {}, self.experiment.search.seeds[0])
+            return
+        search = self.search(None)
+        while trial := search.ask():
+            yield trial.settings
+
+    def search(self, window: int | None = None) -> Search:
+        return Search(self.experiment, self.fingerprints, self.records, window, self.retry_failed)

@@ -1,0 +1,26 @@
+"""One trial on all cores, or several on one each: a few seconds of real steps tell."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from sweeper.data import Dataset
+from sweeper.data.split import Indices
+from sweeper.experiment import Settings
+from sweeper.store import Machine
+from sweeper.training.estimate import measure
+
+MARGIN = 1.1
+"""How much faster all cores must be. Threads of one process, by which several trials are tried, stand in each other's way
+a little more than processes do."""
+
+
+def is_one_on_all_faster(settings: Settings, dataset: Dataset, indices: Indices, machine: Machine, cores: int) -> bool:
+    """Whether one trial on `cores` threads trains more images a second than `cores` trials on one thread each."""
+
+    def images_per_second(threads: int) -> float:
+        return measure(settings, dataset, indices, replace(machine, threads=threads)).images_per_second
+
+    one_on_all = images_per_second(cores)
+    with ThreadPoolExecutor(cores) as pool:
+        one_on_each = sum(pool.map(images_per_second, [1] * cores))
+    return one_on_all > MARGIN * one_on_each

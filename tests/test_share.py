@@ -1,0 +1,61 @@
+"""What a trial reserves, and how many run side by side."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweeper.experiment import Resources
+from sweeper.launch.share import ResourcesError, Share, share_of
+from sweeper.launch.sweeping import Sweeping
+from sweeper.reading import read_experiment
+from sweeper.store import Machine, Sweep
+
+FILE = """
+name: shared
+data: {name: digits, image_size: 8, augment: []}
+model: {name: "tests.tiny:linear"}
+"""
+CPU = Share("cpu", 1, 0.0, None)
+MACHINE = Machine(device="cpu", processor="a CPU", precision="float32", threads=7, window=1)
+
+
+def sweeping(folder: Path, resources: Resources) -> Sweeping:
+    experiment = replace(read_experiment(FILE, "shared.yaml"), resources=resources)
+    return Sweeping.of(Sweep(str(folder), "shared"), experiment)
+
+
+@pytest.mark.parametrize(
+    ("share", "cpus", "gpus", "at_once"),
+    [
+        (CPU, 8, 0, 8),
+        (replace(CPU, cpus=3), 8, 0, 2),
+        (replace(CPU, most=5), 8, 0, 5),
+        (Share("cuda", 1, 1.0, None), 16, 4, 4),
+        (Share("cuda", 1, 0.1, None), 64, 1, 10),
+        (Share("cuda", 4, 0.25, None), 8, 2, 2),
+        (Share("cuda", 1, 2.0, None), 16, 5, 2),
+    ],
+)
+def test_as_many_trials_run_as_fit(share: Share, cpus: float, gpus: float, at_once: int) -> None:
+    assert share.fits(cpus, gpus) == at_once
+
+
+@pytest.mark.parametrize(("share", "what"), [(replace(CPU, cpus=9), "9 CPUs"), (Share("cuda", 1, 2.0, None), "2 GPUs")])
+def test_what_never_fits_is_told_with_the_setting_to_lower(share: Share, what: str) -> None:
+    with pytest.raises(ResourcesError, match=rf"wants {what} and there are .*; lower resources\.[cg]pus_per_trial"):
+        share.fits(8, 1)
+
+
+def test_a_gpu_that_is_asked_for_is_not_quietly_done_without(tmp_path: Path) -> None:
+    share = share_of(sweeping(tmp_path, Resources(gpus_per_trial=1)))
+    with pytest.raises(ResourcesError, match="gpus_per_trial"):
+        share.fits(8, 0)
+
+
+def test_auto_is_decided_once_and_then_kept(tmp_path: Path) -> None:
+    wanted = sweeping(tmp_path, Resources(cpus_per_trial="auto", gpus_per_trial=0))
+    assert share_of(wanted).cpus in (1, len(os.sched_getaffinity(0)))
+    wanted.sweep.write_machine(MACHINE)
+    assert share_of(wanted).cpus == MACHINE.threads
