@@ -155,6 +155,7 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
         "dashboard.html": sweep.folder.read("dashboard.html"),
         "environment.txt": environment().encode(),
         "git.json": json.dumps(git, indent=1).encode(),
+        "machine.json": sweep.folder.read("machine.json"),
     }
     best = best_record(records, experiment)
     tags = {
