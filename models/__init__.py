@@ -35,7 +35,7 @@ MODELS: dict[str, Entry] = {
 LOSSES: dict[str, Entry] = {
     "cross_entropy": Entry("models.losses:cross_entropy"),
     "focal": Entry("models.losses:focal", gamma=float),
-    "multi_margin": Entry("models.losses:multi_margin", violations=Literal["largest", "all"]),
+    "multi_margin": Entry("models.losses:multi_margin", violations=Literal["all", "largest"]),
     "one_vs_all_hinge": Entry("models.losses:one_vs_all_hinge"),
     "smooth_cross_entropy": Entry("models.losses:smooth_cross_entropy", smoothing=float),
 }

@@ -53,10 +53,11 @@ def one_vs_all_hinge(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
     return (1 + torch.where(is_own_NK, -logits_NK, logits_NK)).relu().sum(1)
 
 
-def multi_margin(logits_NK: Tensor, labels_N: Tensor, violations: Literal["largest", "all"] = "largest") -> Tensor:
-    """Multi-class margin, the largest over k != y of max(0, 1 - s_y + s_k) (Crammer and Singer 2001, equation 2).
+def multi_margin(logits_NK: Tensor, labels_N: Tensor, violations: Literal["all", "largest"] = "all") -> Tensor:
+    """Multi-class margin: the violations max(0, 1 - s_y + s_k) over k != y, summed and divided by K as in torch.
 
-    `all` sums over k instead and divides by K (Weston and Watkins 1999), as `F.multi_margin_loss` does.
+    The sum is Weston and Watkins' (1999); `largest` is Crammer and Singer's maximum (2001, equation 2), whose steps from
+    an untrained network, where all logits are nearly equal, go back and forth between classes.
     """
     if violations == "all":
         return F.multi_margin_loss(logits_NK, labels_N, reduction="none")
