@@ -80,7 +80,7 @@ def weston_watkins(logits_NK: Array, labels_N: Labels) -> tuple[Array, Array]:
 FORMULAS: dict[str, Callable[..., tuple[Array, Array]]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
-    "multi_margin": lambda logits_NK, labels_N, violations="largest": {"largest": multi_margin, "all": weston_watkins}[
+    "multi_margin": lambda logits_NK, labels_N, violations="all": {"largest": multi_margin, "all": weston_watkins}[
         violations
     ](logits_NK, labels_N),
     "one_vs_all_hinge": one_vs_all_hinge,
@@ -89,7 +89,7 @@ FORMULAS: dict[str, Callable[..., tuple[Array, Array]]] = {
 ARGUMENTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in FORMULAS),
     ("focal", {"gamma": 0.5}), ("focal", {"gamma": 0.0}), ("smooth_cross_entropy", {"smoothing": 0.4}),
-    ("multi_margin", {"violations": "all"}),
+    ("multi_margin", {"violations": "largest"}),
 ]  # fmt: skip
 
 
