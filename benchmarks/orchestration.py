@@ -1,6 +1,6 @@
 """What orchestration costs: a sweep of trivial trials on Ray, against the same trials one after another in this process.
 
-    python benchmarks/orchestration.py [--trials 200]
+    python -m benchmarks.orchestration [--trials 200]
 
 Prints seconds a trial from the first trial's start to the last one's end, start-up aside, and the ratio of the two. The
 trial is a logistic regression on 8 px digits for one epoch, so nearly all of its time is overhead.
@@ -74,7 +74,8 @@ def seconds_a_trial(executor: str, trials: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    trials = parser.add_argument("--trials", type=int, default=200) and parser.parse_args().trials
+    parser.add_argument("--trials", type=int, default=200)
+    trials = parser.parse_args().trials
     inline, inline_published = seconds_a_trial("inline", trials)
     ray, ray_published = seconds_a_trial("ray", trials)
     print(f"inline: {inline:.3f} s a trial, {inline_published:.3f} s until all is in MLflow")
