@@ -30,8 +30,8 @@ def product(side: int, dtype: torch.dtype, device: torch.device) -> Work:
 
 def convolution(dtype: torch.dtype, device: torch.device) -> Work:
     images_NCHW, kernels = torch.randn(64, 256, 16, 16), torch.randn(256, 256, 3, 3)
-    arguments = [x.to(device, dtype).to(memory_format=torch.channels_last) for x in (images_NCHW, kernels)]
-    return lambda: F.conv2d(*arguments, padding=1), 2 * images_NCHW.numel() * kernels[:, 0].numel()
+    images, weights = (x.to(device, dtype).to(memory_format=torch.channels_last) for x in (images_NCHW, kernels))
+    return lambda: F.conv2d(images, weights, padding=1), 2 * images_NCHW.numel() * kernels[:, 0].numel()
 
 
 def _best_tflops(action: Callable[[], object], flop: int, device: torch.device) -> float:

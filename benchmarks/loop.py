@@ -31,7 +31,7 @@ from benchmarks.sides import verdict
 from sweeper.data import Dataset
 from sweeper.data.split import Indices, split
 from sweeper.experiment import Experiment
-from sweeper.launch import Fingerprints
+from sweeper.launch.sweeping import Fingerprints
 from sweeper.reading import read_experiment
 from sweeper.search import Search
 from sweeper.store import Machine, Result, Row, Sweep
@@ -118,9 +118,8 @@ def tell_floor(rounds: list[Round], experiment: Experiment, indices: Indices, ma
     epochs = experiment.train.epochs
     gflop = epochs * (len(indices.train_N) * both + len(indices.val_N) * forward) + len(indices.test_N) * forward
     floor = peak_tflops(dtype, torch.device("cpu"))
-    print(
-        f"{both:.3f} GFLOP an image forward and backward; {dtype} products and convolutions on one thread, at best: {floor:.3f} TFLOP/s"
-    )
+    print(f"{both:.3f} GFLOP an image forward and backward")
+    print(f"{dtype} products and convolutions on one thread, at best: {floor:.3f} TFLOP/s")
     for name, seconds in (("bare", [r.bare_seconds for r in rounds]), ("fit", [r.fit_seconds for r in rounds])):
         reached = gflop / statistics.median(seconds) / 1000
         print(f"{name:5} {reached:6.3f} TFLOP/s   {reached / floor:.0%} of that")
@@ -137,7 +136,7 @@ def main() -> None:
     given += [f"train.epochs={options.epochs}", f"data.split.train={options.share}"]
     experiment = read_experiment(EXPERIMENT, "loop", given)
     _, dataset, indices = prepared(options.root, share=options.share)
-    machine = decide(experiment.resources, 1)
+    machine = decide("cpu", 1, 1)
     settle(machine)
     rounds = [one_round(experiment, machine, dataset) for _ in range(options.rounds + 1)][1:]  # the first warms up
     shown = options.epochs * len(indices.train_N)
