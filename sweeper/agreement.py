@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING
+from dataclasses import MISSING, replace
 from typing import Any, NamedTuple
 
 from sweeper.experiment import Data, Train
@@ -28,6 +28,16 @@ class Rule(NamedTuple):
 def _crop(v: Values) -> str | None:
     crop, image = v["data.crop_size"], v["data.image_size"]
     return f"given {crop}, allowed at most data.image_size, {image}" if crop and crop > image else None
+
+
+def _random_crop(v: Values) -> str | None:
+    crop, augment = v["data.crop_size"], v["data.augment"]
+    names = [word["name"] if isinstance(word, Mapping) else word for word in augment]
+    if crop != v["data.image_size"] or "random_crop" not in names:
+        return None
+    return (
+        f"given {crop}, all of the image: random_crop has one place to cut; leave it out, and the image is padded first"
+    )
 
 
 def _ten_crop(v: Values) -> str | None:
@@ -71,6 +81,7 @@ def _min_lr(v: Values) -> str | None:
 
 RULES = (
     Rule(("data.crop_size", "data.image_size"), _crop),
+    Rule(("data.crop_size", "data.image_size", "data.augment"), _random_crop, forbids=False),
     Rule(("data.evaluation", "data.crop_size", "data.image_size"), _ten_crop, forbids=False),
     Rule(("train.nesterov", "train.momentum", "train.optimizer"), _momentum),
     Rule(("train.nesterov", "train.optimizer"), _nesterov, forbids=False),
@@ -96,10 +107,16 @@ def check_agreement(source: Source, axes: Sequence[Axis]) -> None:
 
 
 def _cells(source: Source, axes: Sequence[Axis]) -> Iterator[Cell]:
-    """The cells over the axes that are lists; the settings of ranges stay as the file has them."""
-    choices = tuple(axis for axis in axes if isinstance(axis.domain, Choice))
+    """The cells over the axes, where a range has its two ends: what holds at both holds between them."""
+    choices = tuple(map(_with_ends, axes))
     include, exclude = (tuple(_mappings(source.at(("search", key)))) for key in ("include", "exclude"))
     yield from itertools.islice(Space(choices, include, exclude).cells(), MAX_CELLS)
+
+
+def _with_ends(axis: Axis) -> Axis:
+    if isinstance(axis.domain, Choice):
+        return axis
+    return replace(axis, domain=Choice((axis.domain.low, axis.domain.high)))
 
 
 def _mappings(given: Any) -> Iterator[Cell]:

@@ -164,9 +164,10 @@ def check_name(source: Source, path: Path, name: str) -> bool:
 
 def _model_names(source: Source) -> list[str]:
     """The model names that this search can reach."""
-    space, base = source.at(("search", "space")), source.at(("model", "name"))
-    axis = space.get("model.name") if isinstance(space, Mapping) else None
-    names = axis if isinstance(axis, list) else [base]
+    space, linked = source.at(("search", "space")), source.at(("search", "linked"))
+    groups = [space, *(linked if isinstance(linked, list) else ())]
+    axes = [group.get("model.name") for group in groups if isinstance(group, Mapping)]
+    names = next((axis for axis in axes if isinstance(axis, list)), [source.at(("model", "name"))])
     return [name for name in names if isinstance(name, str)]
 
 

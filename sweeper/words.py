@@ -1,13 +1,22 @@
 """The checks of names that come with arguments: losses, augmentations; and of class weights."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from models import LOSSES
 from sweeper.experiment import AUGMENTATIONS, FROM_SWEEP, INF
 from sweeper.source import Path, Source, shown, unknown
 
-LOSS_LIMITS = {"gamma": (0.0, INF), "smoothing": (0.0, 1.0)}  # inclusive
+
+class Limits(NamedTuple):
+    """The least and the most that a number may be."""
+
+    low: float = -INF
+    high: float = INF
+
+
+Allowed = Limits | tuple[str, ...]  # numbers, or words
+LOSS_LIMITS = {"gamma": Limits(low=0), "smoothing": Limits(0, 1)}
 
 
 def check_loss(source: Source, path: Path, loss: Any) -> None:
@@ -18,8 +27,11 @@ def check_loss(source: Source, path: Path, loss: Any) -> None:
     if name not in LOSSES:
         source.add(path if isinstance(loss, str) else (*path, "name"), unknown(name, LOSSES, "loss"))
         return
-    limits = {argument: LOSS_LIMITS.get(argument, (-INF, INF)) for argument in LOSSES[name].arguments}
-    _check_arguments(source, path, name, arguments, limits)
+    allowed: dict[str, Allowed] = {
+        argument: get_args(kind) if get_origin(kind) is Literal else LOSS_LIMITS.get(argument, Limits())
+        for argument, kind in LOSSES[name].arguments.items()
+    }
+    _check_arguments(source, path, name, arguments, allowed)
 
 
 def check_augment(source: Source, path: Path, augment: Any) -> None:
@@ -33,8 +45,10 @@ def check_augment(source: Source, path: Path, augment: Any) -> None:
         if name not in AUGMENTATIONS:
             source.add(at if isinstance(word, str) else (*at, "name"), unknown(name, AUGMENTATIONS, "augmentation"))
             continue
-        limits = {argument: (low, high) for argument, (_, low, high) in AUGMENTATIONS[name].items()}
-        _check_arguments(source, at, name, arguments, limits)
+        allowed: dict[str, Allowed] = {
+            argument: Limits(low, high) for argument, (_, low, high) in AUGMENTATIONS[name].items()
+        }
+        _check_arguments(source, at, name, arguments, allowed)
         if name in seen:
             source.add(at, f"{name} is listed twice; keep one")
         seen.add(name)
@@ -62,16 +76,22 @@ def _parts(word: Any) -> tuple[str | None, Mapping[str, Any]]:
 
 
 def _check_arguments(
-    source: Source, path: Path, name: str, arguments: Mapping[str, Any], limits: Mapping[str, tuple[float, float]]
+    source: Source, path: Path, name: str, arguments: Mapping[str, Any], allowed: Mapping[str, Allowed]
 ) -> None:
     for argument, value in arguments.items():
         at = (*path, argument)
-        if argument not in limits:
-            known = unknown(argument, limits, f"argument of {name}")
-            source.add(at, known if limits else f"unknown argument `{argument}`; {name} takes none")
-        elif type(value) not in (int, float) or not limits[argument][0] <= value <= limits[argument][1] or value == INF:
-            low, high = limits[argument]
-            allowed = (
-                "a finite number" if low == -INF else f"{low:g} or more" if high == INF else f"{low:g} to {high:g}"
-            )
-            source.add(at, f"given {shown(value)}, allowed {allowed}")
+        if argument not in allowed:
+            known = unknown(argument, allowed, f"argument of {name}")
+            source.add(at, known if allowed else f"unknown argument `{argument}`; {name} takes none")
+        else:
+            _check_argument(source, at, value, allowed[argument])
+
+
+def _check_argument(source: Source, path: Path, value: Any, allowed: Allowed) -> None:
+    if not isinstance(allowed, Limits):
+        if value not in allowed:
+            source.add(path, unknown(value if isinstance(value, str) else shown(value), allowed, str(path[-1])))
+    elif type(value) not in (int, float) or not allowed.low <= value <= allowed.high or value == INF:
+        low, high = allowed
+        limits = "a finite number" if low == -INF else f"{low:g} or more" if high == INF else f"{low:g} to {high:g}"
+        source.add(path, f"given {shown(value)}, allowed {limits}")

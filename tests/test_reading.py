@@ -268,6 +268,18 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "train: {schedule: cosine}\nsearch: {space: {lr: [0.1, 0.001], min_lr: [0.01]}}", "f.yaml:5: search.space.min_lr",
         ("given 0.01", "at most lr, 0.001", "{lr: 0.001, min_lr: 0.01}"),
     ),
+    "lowest rate above what a range can draw": (
+        "train: {schedule: cosine, min_lr: 0.01}\n"
+        "search: {method: random, trials: 2, space: {lr: {log_uniform: [0.001, 0.1]}}}",
+        "f.yaml:4: train.min_lr", ("given 0.01", "at most lr, 0.001", "{lr: 0.001}"),
+    ),
+    "unknown word of a loss": (
+        "train: {loss: {name: multi_margin, violations: large}}", "f.yaml:4: train.loss.violations",
+        ("did you mean `largest`?",),
+    ),
+    "number where a loss has words": (
+        "train: {loss: {name: multi_margin, violations: 2}}", "f.yaml:4: train.loss.violations", ("all, largest",),
+    ),
     "crops larger than a picture of one cell": (
         "search: {space: {data.crop_size: [64, 72]}}", "f.yaml:4: search.space.data.crop_size", ("given 72", "image_size, 64"),
     ),
@@ -424,6 +436,27 @@ def test_one_mistake_is_told_once(case: str) -> None:
     assert len(mistakes(BASE + WRONG[case][0] + "\n")) == (2 if case == "integer by force" else 1)
 
 
+def test_a_loss_takes_words_where_it_has_words() -> None:
+    experiment = read(BASE + "train: {loss: {name: multi_margin, violations: largest}}\n")
+    assert to_plain(experiment.train.loss) == {"name": "multi_margin", "violations": "largest"}
+
+
+def test_ranges_agree_with_what_they_draw_and_not_with_what_they_take_the_place_of() -> None:
+    ranges = "search: {method: random, trials: 2, space: {lr: {log_uniform: [0.05, 0.5]}}}\n"
+    assert read(BASE + "train: {schedule: cosine, min_lr: 0.01}\n" + ranges).train.lr == 0.001
+
+
+def test_a_crop_may_be_the_image_where_nothing_is_cut_at_random_or_another_cell_cuts() -> None:
+    still = BASE.replace("digits}", "digits, crop_size: 64, augment: [mixup]}")
+    assert read(still).data.crop_size == 64
+    assert read(BASE + "search: {space: {data.crop_size: [56, 64]}}\n").data.crop_size is None
+
+
+def test_arguments_are_those_of_the_models_that_are_linked() -> None:
+    linked = "search: {linked: [{model.name: [resnet18, resnet50], lr: [0.1, 0.2]}], space: {model.stem: [small]}}\n"
+    assert read(BASE + linked).search.space == {"model.stem": ["small"]}
+
+
 WRONG_DATA: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "unknown data set": ("{name: digitz}", "data.name", ("did you mean `digits`?", "torchvision")),
     "folder without a root": ("{name: folder}", "data.root", ("is missing", "one sub-folder a class")),
@@ -451,6 +484,9 @@ WRONG_DATA: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "crop larger than the picture": (
         "{name: digits, image_size: 32, crop_size: 40}", "data.crop_size", ("given 40", "at most data.image_size, 32"),
+    ),
+    "random crop of all of the picture": (
+        "{name: digits, image_size: 32, crop_size: 32}", "data.crop_size", ("given 32", "random_crop has one place"),
     ),
     "tiny crop": ("{name: digits, crop_size: 4}", "data.crop_size", ("given 4", "8 or more")),
     "unknown normalisation": ("{name: digits, normalisation: data}", "data.normalisation", ("'dataset'",)),
