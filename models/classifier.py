@@ -10,7 +10,8 @@ from torch import Tensor, nn
 class Classifier(nn.Module):
     """Raw uint8 images (N, 3, any, any) -> logits (N, K) float32.
 
-    Images of another size are scaled to S x S; with a `crop_size` the network sees the middle of that many pixels.
+    Of images of another size the largest centred square is scaled to S x S, as when a data set is prepared; with a
+    `crop_size` the network sees the middle of that many pixels.
     """
 
     mean_3: Tensor
@@ -34,12 +35,17 @@ class Classifier(nn.Module):
     def forward(self, images_NCHW: Tensor) -> Tensor:
         scaled_NCHW = images_NCHW.to(self.mean_3.device).float() / 255
         if scaled_NCHW.shape[-2:] != (self.image_size, self.image_size):
+            square_NCHW = _middle(scaled_NCHW, min(scaled_NCHW.shape[-2:]))
             scaled_NCHW = F.interpolate(
-                scaled_NCHW, (self.image_size, self.image_size), mode="bilinear", antialias=True
+                square_NCHW, (self.image_size, self.image_size), mode="bilinear", antialias=True
             )
-        start = round((self.image_size - self.input_size) / 2)
-        middle = slice(start, start + self.input_size)
-        scaled_NCHW = scaled_NCHW[:, :, middle, middle]
+        scaled_NCHW = _middle(scaled_NCHW, self.input_size)
         normalised_NCHW = (scaled_NCHW - self.mean_3[:, None, None]) / self.deviation_3[:, None, None]
         logits_NK: Tensor = self.network(normalised_NCHW)
         return logits_NK.float()
+
+
+def _middle(images_NCHW: Tensor, size: int) -> Tensor:
+    """The middle window of `size` x `size` pixels."""
+    top, left = (round((side - size) / 2) for side in images_NCHW.shape[-2:])
+    return images_NCHW[:, :, top : top + size, left : left + size]

@@ -19,11 +19,13 @@ from networks import (
     parameters,
 )
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
 from models import LIMITS, LOSSES, MODELS, Entry, ModelError, build, user_callable
 from models.classifier import Classifier
 from models.losses import mean_loss
+from sweeper.data.pictures import fit
 
 Array = NDArray[np.float64]
 
@@ -227,3 +229,12 @@ def test_a_classifier_takes_raw_pixels_of_any_size() -> None:
         torch.testing.assert_close(other_size_NK, classifier(torch.full((2, 3, 8, 8), 128, dtype=torch.uint8)))
     assert other_size_NK.dtype == torch.float32
     assert classifier.classes == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 20), (30, 18), (8, 14)])
+def test_a_classifier_scales_an_image_as_it_is_scaled_when_a_data_set_is_prepared(height: int, width: int) -> None:
+    raw_HWC = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    classifier = Classifier(nn.Identity(), 8, mean=[0.0] * 3, deviation=[1.0] * 3, classes=[])
+    seen_CHW = classifier(torch.from_numpy(raw_HWC.transpose(2, 0, 1))[None])[0] * 255
+    fitted_CHW, inner = fit(Image.fromarray(raw_HWC), 8), np.s_[:, 1:-1, 1:-1]  # at the edge Pillow sees a bit beyond
+    np.testing.assert_allclose(seen_CHW[inner], fitted_CHW[inner], atol=1.01)  # and it rounds twice
