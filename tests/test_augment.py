@@ -1,5 +1,6 @@
 """Crops, flips and erasing against images made by hand; normalisation against numpy; ten crops against torchvision."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torchvision.transforms.v2 import functional as reference
 from sweeper.data import Dataset, prepare
 from sweeper.experiment import Data
 from sweeper.training.augment import Draws, asked_for, centre, draw, draw_boxes, erase, pad_and_crop, place, ten_crops
-from sweeper.training.normalisation import IMAGENET, normalisation_of
+from sweeper.training.normalisation import IMAGENET, measured, normalisation_of
 
 CPU = torch.device("cpu")
 BOTH = Data("digits", image_size=16)
@@ -193,3 +194,13 @@ def test_the_data_sets_own_mean_and_deviation_are_those_of_its_training_images(d
     np.testing.assert_allclose(measured.deviation, pixels_NHWC.std((0, 1, 2)), rtol=1e-9)
     assert normalisation_of("dataset", digits, train_N[1:]) != measured
     assert normalisation_of("imagenet", digits, train_N) is IMAGENET
+
+
+def test_large_images_are_measured_a_few_at_a_time() -> None:
+    images_NCHW = np.broadcast_to(np.uint8(51), (40, 3, 512, 512))  # 30 MiB, were they all there
+    tracemalloc.start()
+    found = measured(images_NCHW, np.arange(40))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.mean == pytest.approx([0.2] * 3)
+    assert peak_bytes < 20 * 2**20

@@ -13,7 +13,7 @@ from torch import Tensor
 from sweeper.data import Dataset, open_prepared
 
 Colour = tuple[float, ...]
-CHUNK = 4096
+CHUNK_BYTES = 2**22  # of pixels; numpy counts them as eight times as many
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,16 @@ def normalisation_of(
 
 @lru_cache(maxsize=8)
 def _measured(folder: Path, indices: bytes) -> Normalisation:
-    """Exact sums of whole numbers, once for all trials of a process."""
-    images_NCHW, train_N = open_prepared(folder).images_NCHW, np.frombuffer(indices, np.int64)
+    """Once for all trials of a process."""
+    return measured(open_prepared(folder).images_NCHW, np.frombuffer(indices, np.int64))
+
+
+def measured(images_NCHW: NDArray[np.uint8], train_N: NDArray[np.int64]) -> Normalisation:
+    """From exact counts of each level, in little memory however large the images are."""
     counts_CL = np.zeros((3, 256), np.int64)
-    for start in range(0, len(train_N), CHUNK):
-        part_NCHW = images_NCHW[train_N[start : start + CHUNK]]
+    step = max(1, CHUNK_BYTES // images_NCHW[0].size)
+    for start in range(0, len(train_N), step):
+        part_NCHW = images_NCHW[train_N[start : start + step]]
         counts_CL += [np.bincount(part_NCHW[:, channel].ravel(), minlength=256) for channel in range(3)]
     share_CL, levels_L = counts_CL / counts_CL.sum(1, keepdims=True), np.arange(256) / 255
     mean_C = share_CL @ levels_L
