@@ -4,6 +4,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -194,8 +195,11 @@ def logged_model(sweep: Sweep, best: Record) -> "LoggedModel | None":
     images_NCHW = np.zeros((2, 3, classifier.image_size, classifier.image_size), dtype=np.uint8)
     with torch.no_grad():
         logits_NK = classifier(torch.from_numpy(images_NCHW)).numpy()
-    needs = (f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}")
-    is_own = best.trial.settings.model.name in models.MODELS
+    needs: tuple[str, ...] = (f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}")
+    name = best.trial.settings.model.name
+    if name.startswith(models.from_torchvision.PREFIX):
+        needs += (f"torchvision=={version('torchvision').partition('+')[0]}",)
+    is_own = name in models.MODELS
     return LoggedModel(best.trial.key, classifier, images_NCHW, logits_NK, "pt2" if is_own else "pickle", needs)
 
 

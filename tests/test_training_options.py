@@ -10,13 +10,19 @@ import pandas as pd
 import pytest
 import torch
 from test_fit import assert_same_end, weights
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms.v2 import functional as reference
-from trials import Told, begin, experiment, untimed
+from trials import Begun, Told, begin, experiment, untimed
 
+from models import ModelError
 from sweeper.data import DataError
 from sweeper.data.split import split
-from sweeper.experiment import Artifacts, Objective, named_of
+from sweeper.experiment import Artifacts, Objective, Split, named_of
+from sweeper.running import logged_model
+from sweeper.training import estimate, histograms
 from sweeper.training.classifier import load_classifier
+from sweeper.training.loop import Trainer, evaluation_batch
 from sweeper.training.weighting import class_weights
 from sweeper.trial import Answer, TrialState
 
@@ -182,7 +188,110 @@ def test_colour_and_erasing_change_what_is_learned_from_but_not_the_judging(tmp_
         assert abs(row["train/loss"] - plain[0]["train/loss"]) > 1e-4
 
 
+# What an epoch asks of the device, and what a model must make
+
+
+class Asking(TorchDispatchMode):
+    """Counts what a GPU would have to be waited for: values, or shapes that depend on values, brought to Python."""
+
+    names = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "bincount")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket.__name__ in self.names
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_an_epoch_waits_for_the_device_as_often_whatever_the_number_of_its_steps(
+    tmp_path: Path, optimizer: str
+) -> None:
+    counts = []
+    for size in (40, 200):
+        train = {"ema": 0.9, "clip_norm": 1.0, "class_weights": "balanced", "optimizer": optimizer}
+        trainer = trainer_of(begin(tmp_path / str(size), experiment(EVERYTHING, HARD, batch_size=size, **train)))
+        with Asking() as asking:
+            trainer.train_epoch(1, ())
+        counts.append(asking.count)
+    assert counts[0] == counts[1] <= 2  # the epoch's sums, and the seed of how its batches are mixed
+
+
+def trainer_of(begun: Begun) -> Trainer:
+    machine, dataset = begun.sweep.machine(), begun.dataset()
+    assert machine
+    return Trainer(begun.trial.settings, dataset, split(dataset, begun.experiment.data.split), machine)
+
+
+def wide(classes: int, image_size: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * image_size**2, classes + 1))
+
+
+def test_a_model_that_makes_no_logits_of_the_classes_is_told_at_its_first_step(tmp_path: Path) -> None:
+    begun, told = begin(tmp_path, experiment(model={"name": f"{__name__}:wide"})), Told()
+    with pytest.raises(ModelError, match=r"a tensor of shape \(32, 11\).*logits, \(32, 10\)"):
+        begun.fit(told)
+    assert told.reports == []
+
+
+@pytest.mark.parametrize(("pixels", "images"), [(8, 256), (64, 256), (128, 256), (224, 83), (1024, 4)])
+def test_fewer_images_are_evaluated_at_once_where_they_are_large(pixels: int, images: int) -> None:
+    assert evaluation_batch(pixels) == images
+
+
+@pytest.mark.parametrize(
+    ("train", "times"),
+    [({"momentum": 0.0}, 2), ({}, 3), ({"optimizer": "adam"}, 4), ({"optimizer": "adam", "ema": 0.9}, 5)],
+)
+def test_the_memory_of_a_plan_is_of_all_that_training_keeps_of_each_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Any, times: int
+) -> None:
+    monkeypatch.setattr(estimate, "MEASURED_SECONDS", 0.0)
+    begun = begin(tmp_path, experiment(**train))
+    machine, dataset = begun.sweep.machine(), begun.dataset()
+    assert machine
+    cost = estimate.measure(begun.trial.settings, dataset, split(dataset, begun.experiment.data.split), machine)
+    assert cost.training_mib * 2**20 == pytest.approx(times * 4 * cost.parameters, rel=1e-3)
+
+
+def test_the_model_to_log_judges_as_the_trial_did_and_needs_what_it_is_made_of(tmp_path: Path) -> None:
+    data = {"classes": 2, "image_size": 24, "crop_size": 20, "normalisation": "dataset", "split": Split(0.2, 0.2, 0.2)}
+    begun = begin(tmp_path, experiment(data, {"name": "torchvision.squeezenet1_1"}, epochs=1, lr=0.001))
+    (record,), result, dataset = begun.sweep.records(), begun.ended(), begun.dataset()
+    logged, test_N = logged_model(begun.sweep, record), split(dataset, begun.experiment.data.split).test_N
+    assert logged
+    with torch.no_grad():
+        logits_NK = logged.network(torch.from_numpy(dataset.images_NCHW[test_N]))
+    loss = torch.nn.functional.cross_entropy(logits_NK, torch.from_numpy(dataset.labels_N[test_N]))
+    assert loss.item() == pytest.approx(result.summary["test/loss"], rel=1e-4)
+    assert [need.partition("==")[0] for need in logged.requirements] == ["torch", "numpy", "torchvision"]
+
+
 # Histograms
+
+
+class Saying(nn.Module):
+    def __init__(self, said: list[str], word: str) -> None:
+        super().__init__()
+        self.said, self.word = said, word
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        self.said.append(self.word)
+        return values + 1
+
+
+def test_activations_are_counted_as_they_come_and_those_of_a_layer_called_twice_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[str] = []
+    one, other = Saying(said, "one"), Saying(said, "other")
+    network, counted = nn.Sequential(one, other, one), histograms.spread
+    monkeypatch.setattr(histograms, "spread", lambda values: said.append("counted") or counted(values))
+    rows = list(histograms.activations(network, torch.zeros(2, 3)))
+    assert said == ["one", "counted", "other", "counted", "one", "counted"]
+    assert [(row["layer"], row["low"]) for row in rows] == [("0", 0.5), ("1", 1.5), ("0 (2)", 2.5)]
 
 
 def test_histograms_count_every_weight_and_activation_where_it_is(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from sweeper.data import Dataset
@@ -39,6 +40,14 @@ def measure(settings: Settings, dataset: Dataset, indices: Indices, machine: Mac
         steps += 1
     seconds = time.perf_counter() - start
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
-    weights_mib = 3 * 4 * parameters / 2**20  # float32 weights, gradients and momentum
-    peak_mib = peak_memory_mib(trainer.device) if trainer.device.type == "cuda" else weights_mib
+    peak_mib = peak_memory_mib(trainer.device) if trainer.device.type == "cuda" else _held_mib(trainer)
     return Cost(parameters, counter.get_total_flops() / len(at_N) / 1e9, peak_mib, steps * len(at_N) / seconds)
+
+
+def _held_mib(trainer: Trainer) -> float:
+    """Weights, gradients, what the optimiser keeps of each weight, and the average of the weights."""
+    weights = list(trainer.network.parameters())
+    held = [*weights, *(weight.grad for weight in weights if weight.grad is not None)]
+    held += [kept for state in trainer.optimizer.state.values() for kept in state.values() if isinstance(kept, Tensor)]
+    held += trainer.average.network.parameters() if trainer.average else ()
+    return sum(tensor.nbytes for tensor in held) / 2**20

@@ -48,7 +48,7 @@ def weights(network: nn.Module) -> Iterator[dict[str, Any]]:
 @torch.no_grad()
 def activations(network: nn.Module, images_NCHW: Tensor) -> Iterator[dict[str, Any]]:
     """Of every layer that has no layers inside it, in the order in which they are called."""
-    found: list[tuple[str, Tensor]] = []
+    found: dict[str, dict[str, Any]] = {}
     leaves = [(name, layer) for name, layer in network.named_modules() if not list(layer.children())]
     hooks = [layer.register_forward_hook(partial(_note, found, name)) for name, layer in leaves]
     network.eval()
@@ -57,14 +57,18 @@ def activations(network: nn.Module, images_NCHW: Tensor) -> Iterator[dict[str, A
     finally:
         for hook in hooks:
             hook.remove()
-    for name, output in found:
-        yield {"kind": "activation", "layer": name, **spread(output)}
+    for name, counted in found.items():
+        yield {"kind": "activation", "layer": name, **counted}
 
 
-def _note(found: list[tuple[str, Tensor]], name: str, layer: nn.Module, given: object, output: object) -> None:
-    """Copied, for the next layer may write into it."""
+def _note(found: dict[str, dict[str, Any]], name: str, layer: nn.Module, given: object, output: object) -> None:
+    """Counted at once: the next layer may write into it, and all layers' together would be gigabytes.
+
+    A layer that is called again is "name (2)", and so on.
+    """
     if isinstance(output, Tensor):
-        found.append((name, output.clone()))
+        called = sum(known.partition(" (")[0] == name for known in found)
+        found[f"{name} ({called + 1})" if called else name] = spread(output)
 
 
 def spread(values: Tensor) -> dict[str, Any]:

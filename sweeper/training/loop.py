@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import LOSSES, build
+from models import LOSSES, ModelError, build
 from models.losses import mean_loss
 from sweeper.data import Dataset
 from sweeper.data.split import Indices
@@ -25,7 +25,7 @@ from sweeper.training.optim import Average, make_optimizer
 from sweeper.training.schedules import rates
 from sweeper.training.weighting import class_weights
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH, EVALUATION_PIXELS = 256, 256 * 128**2
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -37,13 +37,14 @@ class Trainer:
         self.settings, self.machine, train = settings, machine, settings.train
         self.device = torch.device(machine.device)
         self.feed = Feed(settings.data, dataset, indices, self.device)
-        self.loss = loss_of(train)
+        self.evaluation_batch = evaluation_batch(settings.data.input_size)
+        self.loss, self.classes = loss_of(train), len(dataset.classes)
         weights_K = class_weights(train.class_weights, dataset, torch.from_numpy(dataset.labels_N[indices.train_N]))
         self.weights_K = None if weights_K is None else weights_K.to(self.device)
         precision = machine.precision if train.precision == "auto" else train.precision
         self.autocast = precision == "bfloat16"
         torch.manual_seed(epoch_seed(settings.seed, 0))
-        network = build(settings.model.name, settings.model.arguments, len(dataset.classes), settings.data.input_size)
+        network = build(settings.model.name, settings.model.arguments, self.classes, settings.data.input_size)
         self.network = network.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.network.parameters(), train)
         self.average = Average(self.network, train.ema) if train.ema else None
@@ -101,6 +102,8 @@ class Trainer:
     def _logits(self, network: nn.Module, images_NCHW: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
             logits_NK: Tensor = network(images_NCHW)
+        if not isinstance(logits_NK, Tensor) or logits_NK.shape != (len(images_NCHW), self.classes):
+            raise ModelError(_wrong_output(logits_NK, len(images_NCHW), self.classes))
         return logits_NK.float()
 
     @torch.no_grad()
@@ -109,7 +112,7 @@ class Trainer:
         self.judged.eval()
         logits_of = self._ten_crop_logits if ten_crop else self._centre_logits
         indices_N = indices_N.to(self.device)
-        logits_NK = torch.cat([logits_of(at_N) for at_N in torch.split(indices_N, EVALUATION_BATCH)])
+        logits_NK = torch.cat([logits_of(at_N) for at_N in torch.split(indices_N, self.evaluation_batch)])
         labels_N = self.feed.labels_N[indices_N]
         return evaluate_logits(logits_NK, labels_N, mean_loss(self.loss(logits_NK, labels_N), labels_N))
 
@@ -123,7 +126,7 @@ class Trainer:
     def example(self) -> Tensor:
         """A fixed batch of validation images, else of training images, as the network sees them."""
         at_N = self.feed.val_N if len(self.feed.val_N) else self.feed.train_N
-        return self.feed.seen(at_N[:EVALUATION_BATCH].to(self.device))
+        return self.feed.seen(at_N[: self.evaluation_batch].to(self.device))
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the judged network's state, on its device."""
@@ -140,6 +143,11 @@ class Trainer:
             self.average.network.load_state_dict(state["average"])
 
 
+def evaluation_batch(pixels: int) -> int:
+    """How many images of `pixels` a side are evaluated at once: fewer above 128 px, as activations grow with the image."""
+    return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // pixels**2))
+
+
 def loss_of(train: Train) -> Loss:
     """The loss of each image, with its arguments."""
     name, arguments = name_and_arguments(train.loss)
@@ -153,6 +161,11 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 def _mean(parts: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(parts)).mean(0)
+
+
+def _wrong_output(output: object, images: int, classes: int) -> str:
+    given = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    return f"the model makes {given} of {images} images; it must make a tensor of logits, {(images, classes)}"
 
 
 def peak_memory_mib(device: torch.device) -> float:
