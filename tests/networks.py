@@ -36,13 +36,22 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def descend(network: nn.Module, loss: Tensor, share: float) -> None:
-    """One step of SGD, of the length that would lower the loss by `share` of it if the loss were a plane."""
+def descend(network: nn.Module, loss: Tensor, share: float) -> float:
+    """One step of SGD, at the rate that would lower the loss by `share` of it if the loss were a plane; the rate."""
     network.zero_grad()
     torch.autograd.backward(loss)
-    slopes = [p.grad for p in network.parameters() if p.grad is not None]
-    squared = sum(float(slope.square().sum()) for slope in slopes)
-    torch.optim.SGD(network.parameters(), lr=share * loss.item() / squared).step()
+    squared = sum(float(p.grad.norm()) ** 2 for p in network.parameters() if p.grad is not None)
+    rate = share * loss.item() / squared
+    climb(network, -rate)
+    return rate
+
+
+@torch.no_grad()
+def climb(network: nn.Module, rate: float) -> None:
+    """A step along the slopes: back to where `descend` came from, but for the last bits."""
+    for parameter in network.parameters():
+        if parameter.grad is not None:
+            parameter.add_(parameter.grad, alpha=rate)
 
 
 def assert_it_learns(network: nn.Module, classes: int, size: int = SIZE) -> None:

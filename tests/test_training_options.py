@@ -31,7 +31,7 @@ EVERYTHING = {
     "augment": (
         "random_crop", "horizontal_flip", "brightness", "contrast", "saturation", "hue", "random_erasing", "mixup", "cutmix",
     ),
-    "image_size": 10, "crop_size": 8, "normalisation": "dataset", "evaluation": "ten_crop",
+    "image_size": 10, "crop_size": 8, "normalisation": "dataset", "evaluation": "ten_crop", "split": Split(0.2, 0.1, 0.1),
 }  # fmt: skip
 RUNS: dict[str, dict[str, Any]] = {
     "plateau": {
@@ -210,7 +210,7 @@ def test_an_epoch_waits_for_the_device_as_often_whatever_the_number_of_its_steps
     tmp_path: Path, optimizer: str
 ) -> None:
     counts = []
-    for size in (40, 200):
+    for size in (20, 100):
         train = {"ema": 0.9, "clip_norm": 1.0, "class_weights": "balanced", "optimizer": optimizer}
         trainer = trainer_of(begin(tmp_path / str(size), experiment(EVERYTHING, HARD, batch_size=size, **train)))
         with Asking() as asking:
