@@ -12,7 +12,8 @@ from torchvision.transforms.v2 import functional as reference
 
 from sweeper.data import Dataset, prepare
 from sweeper.experiment import Data
-from sweeper.training.augment import Draws, asked_for, centre, draw, draw_boxes, erase, pad_and_crop, place, ten_crops
+from sweeper.training import augment
+from sweeper.training.augment import Draws, asked_for, centre, draw, draw_boxes, erase, pad_and_crop, ten_crops
 from sweeper.training.normalisation import IMAGENET, measured, normalisation_of
 
 CPU = torch.device("cpu")
@@ -32,6 +33,13 @@ def noise(count: int, size: int, seed: int = 0) -> torch.Tensor:
 
 def cut(top: int, left: int) -> torch.Tensor:
     return pad_and_crop(NUMBERED_1CHW, torch.tensor([[top], [left]]), 1, 8)[0]
+
+
+def place(images_NCHW: torch.Tensor, draws: Draws, rows: slice, data: Data) -> torch.Tensor:
+    """What a CPU does image by image, and the same as a GPU does it."""
+    copied_NCHW = augment.place(images_NCHW, torch.arange(len(images_NCHW)), draws, rows, data)
+    assert torch.equal(copied_NCHW, augment.place_at_once(images_NCHW, draws, rows, data))
+    return copied_NCHW
 
 
 def test_the_middle_window_is_the_image() -> None:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,8 +76,34 @@ def draw_boxes(probability: float, count: int, size: int, generator: torch.Gener
     return torch.stack([top_N, left_N, height_N * (luck_N < probability), width_N]).long()
 
 
-def place(images_NCHW: Tensor, draws: Draws, rows: slice, data: Data) -> Tensor:
-    """Crop and flip a batch of uint8 images by rows `rows` of an epoch's draws."""
+def place(images_NCHW: Tensor, at_N: Tensor, draws: Draws, rows: slice, data: Data) -> Tensor:
+    """The images at `at_N`, uint8, cropped and flipped by rows `rows` of an epoch's draws.
+
+    A CPU copies image by image: a tenth of the time of the passes over the whole batch that suit a GPU.
+    """
+    if images_NCHW.device.type == "cpu":
+        return _copied(images_NCHW, at_N, draws, rows, data)
+    return place_at_once(images_NCHW[at_N], draws, rows, data)
+
+
+def _copied(images_NCHW: Tensor, at_N: Tensor, draws: Draws, rows: slice, data: Data) -> Tensor:
+    """Each image's window, parts of which may lie in the padding, copied to where it is seen."""
+    source_NCHW, whole, size = images_NCHW.numpy(), images_NCHW.shape[-1], data.input_size
+    if draws.corner_2N is None:
+        corners_N2 = [[_middle(whole, size)] * 2] * len(at_N)
+    else:
+        corners_N2 = (draws.corner_2N[:, rows].T - padding_of(data)).tolist()
+    flips_N = [False] * len(at_N) if draws.flip_N is None else draws.flip_N[rows].tolist()
+    out_NCHW = np.zeros((len(at_N), source_NCHW.shape[1], size, size), np.uint8)
+    for out_CHW, at, (top, left), flip in zip(out_NCHW, at_N.tolist(), corners_N2, flips_N, strict=True):
+        y, y_end, x, x_end = max(top, 0), min(top + size, whole), max(left, 0), min(left + size, whole)
+        seen_CHW = out_CHW[:, :, ::-1] if flip else out_CHW
+        seen_CHW[:, y - top : y_end - top, x - left : x_end - left] = source_NCHW[at, :, y:y_end, x:x_end]
+    return torch.from_numpy(out_NCHW)
+
+
+def place_at_once(images_NCHW: Tensor, draws: Draws, rows: slice, data: Data) -> Tensor:
+    """The same for a batch on a GPU, in a few kernels."""
     if draws.corner_2N is not None:
         images_NCHW = pad_and_crop(images_NCHW, draws.corner_2N[:, rows], padding_of(data), data.input_size)
     else:
@@ -117,8 +144,12 @@ def pad_and_crop(images_NCHW: Tensor, corner_2N: Tensor, padding: int, size: int
 
 def centre(images_NCHW: Tensor, size: int) -> Tensor:
     """The middle window of `size`."""
-    start = round((images_NCHW.shape[-1] - size) / 2)
+    start = _middle(images_NCHW.shape[-1], size)
     return images_NCHW[:, :, start : start + size, start : start + size]
+
+
+def _middle(whole: int, size: int) -> int:
+    return round((whole - size) / 2)
 
 
 def ten_crops(images_NCHW: Tensor, size: int) -> list[Tensor]:

@@ -48,7 +48,7 @@ class Feed:
 
     def augmented(self, at_N: Tensor, draws: Draws, rows: slice, mix: Mix | None) -> Tensor:
         """The images at `at_N` by rows `rows` of an epoch's draws, normalised."""
-        images_NCHW = colour(place(self.images_NCHW[at_N], draws, rows, self.data), draws, rows)
+        images_NCHW = colour(place(self.images_NCHW, at_N, draws, rows, self.data), draws, rows)
         images_NCHW = erase(self.normalisation(images_NCHW), draws, rows)
         return mixed(images_NCHW, mix) if mix else images_NCHW
 
