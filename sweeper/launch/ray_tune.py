@@ -53,7 +53,7 @@ def cluster(address: str | None) -> Iterator[None]:
     Ray does with SIGINT): it is needed until the trials have saved, and ends with us.
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-    others = _children()
+    others = _children(os.getpid())
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         ray.init(
@@ -65,7 +65,7 @@ def cluster(address: str | None) -> Iterator[None]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver tells of failures itself
-    own = _children() - others
+    own = _children(os.getpid()) - others
     try:
         yield
     finally:
@@ -73,17 +73,27 @@ def cluster(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _children() -> set[int]:
-    """The ids of this process's children, where Linux tells them."""
-    return {int(word) for file in Path("/proc/self/task").glob("*/children") for word in file.read_text().split()}
+def _children(process: int) -> set[int]:
+    """The ids of a process's children, where Linux tells them."""
+    try:
+        files = [file.read_text() for file in Path(f"/proc/{process}/task").glob("*/children")]
+    except OSError:  # it has just ended
+        return set()
+    return {int(word) for text in files for word in text.split()}
+
+
+def _family(process: int) -> list[int]:
+    """A process and its descendants."""
+    return [process, *(member for child in _children(process) for member in _family(child))]
 
 
 def _end(processes: set[int]) -> None:
     """Kill Ray's own processes once we have left it: it would wait a second for each to hear SIGTERM."""
     while ray.is_initialized():
         time.sleep(0.01)
-    for process in processes & _children():
-        os.kill(process, signal.SIGKILL)
+    for process in [member for own in processes & _children(os.getpid()) for member in _family(own)]:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def trials_at_once(share: Share) -> int:
