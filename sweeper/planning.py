@@ -1,12 +1,12 @@
 """What `run` would do, reckoned without running it."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
 
-from sweeper.data import default_cache, prepare
+from sweeper.data import prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
@@ -78,7 +78,7 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
 
 
 def _cost(settings: Settings, experiment: Experiment, machine: Machine) -> Cost:
-    dataset = prepare(replace(settings.data, root=experiment.data.root), default_cache())
+    dataset = prepare_at(experiment.data.root, settings.data)
     indices = split(dataset, settings.data.split)
     try:
         return measure(settings, dataset, indices, machine)
@@ -94,7 +94,7 @@ def _seconds(
         return None
     total = 0.0
     for key, group in groups.items():
-        dataset = prepare(replace(group[0].data, root=experiment.data.root), default_cache())
+        dataset = prepare_at(experiment.data.root, group[0].data)
         images = len(split(dataset, group[0].data.split).train_N)
         total += sum(settings.train.epochs * images for settings in group) / costs[key].images_per_second
     return total / at_once

@@ -15,6 +15,7 @@ from sweeper.launch import Sweeping, run, store_experiment
 from sweeper.launch.models import check_models
 from sweeper.progress import View
 from sweeper.provenance import environment, git_state
+from sweeper.search import Search
 from sweeper.store import Record, Sweep
 from sweeper.tracking import Parent, Publisher, is_published, note_published, tracking_uri
 from sweeper.tracking.names import redacted
@@ -52,20 +53,19 @@ def run_sweep(
             if is_published(sweep, sweeping.records, uri):
                 return _code(counts, [])
             return _code(counts, publish(sweep, experiment, uri, console))
-        return _run(sweeping, search.total, uri, executor, address, console)
+        return _run(sweeping, search, uri, executor, address, console)
 
 
-def _run(sweeping: Sweeping, total: int, uri: str, executor: str, address: str | None, console: Console) -> int:
+def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: str | None, console: Console) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     check_models(sweeping)
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
-    known = sweeping.search(1).known
-    own = [record for record in sweeping.records if record.trial.key in known]
+    own = [record for record in sweeping.records if record.trial.key in search.known]
     ended = Counter(record.state for record in own if record.result and not sweeping.goes_on(record))
-    console.print(f"{experiment.name}: {total} trials, {ended.total()} ended already; in {sweep.folder.path}")
+    console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.path}")
     try:
-        with View(console, experiment, total, ended) as view:
+        with View(console, experiment, search.total, ended) as view:
             stop = run(sweeping, executor, address, [view, publisher])
     except BaseException:
         _leave(publisher, sweep)

@@ -227,3 +227,4 @@ def test_a_network_of_the_user_s_is_found_in_the_current_directory(storage: Path
         "train.epochs=1",
     ]
     here("run", storage / "small.yaml", *one, "--storage", tmp_path, "--executor", "inline", cwd=tmp_path)
+    assert list(tmp_path.glob("small/trials/*/result.json"))

@@ -7,6 +7,7 @@ before; the stamp leads to the fingerprint of the content, which names the prepa
 import os
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from sweeper.data.source import Source, digest
 if TYPE_CHECKING:  # pydantic is half of the time that importing this package would take
     from sweeper.experiment import Data
 
-__all__ = ["DATASETS", "ClassName", "DataError", "Dataset", "default_cache", "open_prepared", "prepare"]
+__all__ = ["DATASETS", "ClassName", "DataError", "Dataset", "default_cache", "open_prepared", "prepare", "prepare_at"]
 
 # Any other name is that of a class in torchvision.datasets.
 DATASETS: dict[str, Callable[["Data", Path], Source]] = {
@@ -52,6 +53,11 @@ def prepare(data: "Data", cache: Path) -> Dataset:
     dataset = make(cache, _folder(data, cache, contents.fingerprint), contents, data.image_size)
     _write_stamp(stamp, dataset.fingerprint)
     return dataset
+
+
+def prepare_at(root: str | None, data: "Data") -> Dataset:
+    """The images of a trial's `data`, which is the same wherever they are, from `root`, in the default cache."""
+    return prepare(replace(data, root=root), default_cache())
 
 
 def _folder(data: "Data", cache: Path, fingerprint: str) -> Path:

@@ -1,9 +1,7 @@
 """The models of a sweep, built once before anything runs: what cannot be built would fail in every one of its trials."""
 
-from dataclasses import replace
-
 from models import build
-from sweeper.data import default_cache, prepare
+from sweeper.data import prepare_at
 from sweeper.experiment import Settings, to_plain
 from sweeper.launch.sweeping import Sweeping
 from sweeper.trial import canonical_json
@@ -24,7 +22,7 @@ def check_models(sweeping: Sweeping) -> None:
         if len(distinct) == MAX_BUILT:
             break
     for (model, size), settings in distinct.items():
-        dataset = prepare(replace(settings.data, root=sweeping.experiment.data.root), default_cache())
+        dataset = prepare_at(sweeping.experiment.data.root, settings.data)
         try:
             build(settings.model.name, settings.model.arguments, len(dataset.classes), size)
         except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing has begun

@@ -1,9 +1,9 @@
 """What one trial reserves of a machine, and how many trials run side by side."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from sweeper.data import default_cache, prepare
+from sweeper.data import prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Resources
 from sweeper.launch.sweeping import Sweeping
@@ -70,7 +70,7 @@ def _fastest_threads(sweeping: Sweeping) -> int:
     cores, settings = cores_here(), next(sweeping.settings_left())
     if cores == 1 or sweeping.experiment.resources.max_concurrent == 1:
         return cores
-    dataset = prepare(replace(settings.data, root=sweeping.experiment.data.root), default_cache())
+    dataset = prepare_at(sweeping.experiment.data.root, settings.data)
     machine = decide("cpu", 1, 1)
     return cores if is_one_on_all_faster(settings, dataset, split(dataset, settings.data.split), machine, cores) else 1
 

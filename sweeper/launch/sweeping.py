@@ -1,9 +1,9 @@
 """A sweep that is about to run."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from sweeper.data import default_cache, prepare
+from sweeper.data import prepare_at
 from sweeper.experiment import Data, Experiment, Settings
 from sweeper.search import Search, goes_on
 from sweeper.store import Record, Sweep
@@ -19,7 +19,7 @@ class Fingerprints:
 
     def __call__(self, data: Data) -> str:
         if data not in self.known:
-            self.known[data] = prepare(replace(data, root=self.root), default_cache()).fingerprint
+            self.known[data] = prepare_at(self.root, data).fingerprint
         return self.known[data]
 
 

@@ -3,11 +3,11 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from sweeper.data import DataError, Dataset, default_cache, prepare
+from sweeper.data import DataError, Dataset, prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Objective, to_plain
 from sweeper.store import Result, Row, Sweep, TrialFolder
@@ -198,7 +198,7 @@ def _evaluations(trainer: Trainer, state: TrialState) -> artifacts.Evaluations:
 
 
 def _dataset(trial: Trial, experiment: Experiment) -> Dataset:
-    dataset = prepare(replace(trial.settings.data, root=experiment.data.root), default_cache())
+    dataset = prepare_at(experiment.data.root, trial.settings.data)
     if dataset.fingerprint != trial.config["data"]["fingerprint"]:
         raise DataError("the data set has changed since this trial was planned; run the sweep under another name")
     return dataset
