@@ -88,14 +88,14 @@ def test_a_batch_is_cropped_then_flipped_by_its_own_rows_of_the_draws() -> None:
 
 
 def test_without_augmentations_images_stay_as_they_are() -> None:
-    draws = draw(PLAIN, 1, generator(), CPU)
+    draws = draw(PLAIN, 1, generator(), CPU, CPU)
     assert draws == Draws()
     assert torch.equal(place(NUMBERED_1CHW, draws, slice(0, 1), PLAIN), NUMBERED_1CHW)
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 20])
 def test_what_an_image_becomes_does_not_depend_on_the_batch_size(size: int) -> None:
-    images_NCHW, draws = noise(20, 16), draw(BOTH, 20, generator(1), CPU)
+    images_NCHW, draws = noise(20, 16), draw(BOTH, 20, generator(1), CPU, CPU)
     parts = [
         place(images_NCHW[at : at + size], draws, slice(at, min(at + size, 20)), BOTH) for at in range(0, 20, size)
     ]
@@ -103,12 +103,12 @@ def test_what_an_image_becomes_does_not_depend_on_the_batch_size(size: int) -> N
 
 
 def test_draws_reach_every_window_and_flip_about_half() -> None:
-    draws = draw(BOTH, 5000, generator(), CPU)
+    draws = draw(BOTH, 5000, generator(), CPU, CPU)
     assert draws.corner_2N is not None
     assert draws.flip_N is not None
     assert [sorted(set(part.tolist())) for part in draws.corner_2N] == [[0, 1, 2, 3, 4]] * 2
     assert draws.flip_N.float().mean().item() == pytest.approx(0.5, abs=0.03)
-    again, other = draw(BOTH, 5000, generator(), CPU), draw(BOTH, 5000, generator(1), CPU)
+    again, other = draw(BOTH, 5000, generator(), CPU, CPU), draw(BOTH, 5000, generator(1), CPU, CPU)
     assert again.corner_2N is not None
     assert other.corner_2N is not None
     assert torch.equal(again.corner_2N, draws.corner_2N)
@@ -117,7 +117,7 @@ def test_draws_reach_every_window_and_flip_about_half() -> None:
 
 def test_a_random_crop_to_a_smaller_size_reaches_every_window_and_pads_nothing() -> None:
     data = Data("digits", image_size=16, crop_size=13, augment=("random_crop",))
-    draws = draw(data, 2000, generator(), CPU)
+    draws = draw(data, 2000, generator(), CPU, CPU)
     assert draws.corner_2N is not None
     assert [sorted(set(part.tolist())) for part in draws.corner_2N] == [[0, 1, 2, 3]] * 2
     cut_NCHW = place(torch.full((2000, 3, 16, 16), 7, dtype=torch.uint8), draws, slice(0, 2000), data)
@@ -127,7 +127,7 @@ def test_a_random_crop_to_a_smaller_size_reaches_every_window_and_pads_nothing()
 
 def test_without_a_random_crop_a_smaller_size_is_the_middle() -> None:
     data = Data("digits", image_size=8, crop_size=4, augment=())
-    seen_NCHW = place(NUMBERED_1CHW, draw(data, 1, generator(), CPU), slice(0, 1), data)
+    seen_NCHW = place(NUMBERED_1CHW, draw(data, 1, generator(), CPU, CPU), slice(0, 1), data)
     assert torch.equal(seen_NCHW, NUMBERED_1CHW[:, :, 2:6, 2:6])
 
 

@@ -1,4 +1,4 @@
-"""Augmentation of a batch on the device. Legend: N images, C = 3 channels, H = W pixels.
+"""Augmentation of a batch. Legend: N images, C = 3 channels, H = W pixels.
 
 All random draws of an epoch are made at once from a CPU generator, one an image, so they do not depend on the device
 or the batch size. Crops and flips act on uint8, colours on floats in [0, 1], erasing on normalised floats.
@@ -45,15 +45,15 @@ def padding_of(data: Data) -> int:
     return 0 if data.crop_size else data.image_size // 8  # 4 at 32 px, as is usual
 
 
-def draw(data: Data, count: int, generator: torch.Generator, device: torch.device) -> Draws:
-    """Draw what `data.augment` needs for `count` images; the numbers then lie on the device."""
+def draw(data: Data, count: int, generator: torch.Generator, device: torch.device, home: torch.device) -> Draws:
+    """Draw what `data.augment` needs for `count` images. Crops and flips lie at the images' home, the rest on the device."""
     asked, colour_N = asked_for(data.augment), {}
     corner_2N = flip_N = erased_4N = None
     if "random_crop" in asked:
         corners = data.image_size + 2 * padding_of(data) - data.input_size + 1
-        corner_2N = torch.randint(corners, (2, count), generator=generator).to(device)
+        corner_2N = torch.randint(corners, (2, count), generator=generator).to(home)
     if "horizontal_flip" in asked:
-        flip_N = (torch.rand(count, generator=generator) < 0.5).to(device)
+        flip_N = (torch.rand(count, generator=generator) < 0.5).to(home)
     for name in COLOURS:
         if name in asked:
             spread_N = (2 * torch.rand(count, generator=generator) - 1) * asked[name]["strength"]

@@ -29,8 +29,8 @@ class Cost:
 def measure(settings: Settings, dataset: Dataset, indices: Indices, machine: Machine) -> Cost:
     """Time training steps on real images for about a second after a warm-up step."""
     trainer = Trainer(settings, dataset, indices, machine)
-    at_N = trainer.feed.train_N[: settings.train.batch_size].to(trainer.device)
-    batch = Batch(trainer.feed.seen(at_N), trainer.feed.labels_N[at_N])
+    at_N = trainer.feed.train_N[: settings.train.batch_size].to(trainer.feed.home)
+    batch = Batch(trainer.feed.seen(at_N), trainer.feed.labels_of(at_N))
     trainer.network.train()
     with FlopCounterMode(display=False) as counter:
         trainer.step(batch, settings.train.lr)

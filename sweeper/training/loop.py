@@ -111,9 +111,9 @@ class Trainer:
         """Every metric of the judged network on the images at `indices_N`: of their middles, or of ten crops each."""
         self.judged.eval()
         logits_of = self._ten_crop_logits if ten_crop else self._centre_logits
-        indices_N = indices_N.to(self.device)
+        indices_N = indices_N.to(self.feed.home)
         logits_NK = torch.cat([logits_of(at_N) for at_N in torch.split(indices_N, self.evaluation_batch)])
-        labels_N = self.feed.labels_N[indices_N]
+        labels_N = self.feed.labels_of(indices_N)
         return evaluate_logits(logits_NK, labels_N, mean_loss(self.loss(logits_NK, labels_N), labels_N))
 
     def _centre_logits(self, at_N: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ class Trainer:
     def example(self) -> Tensor:
         """A fixed batch of validation images, else of training images, as the network sees them."""
         at_N = self.feed.val_N if len(self.feed.val_N) else self.feed.train_N
-        return self.feed.seen(at_N[: self.evaluation_batch].to(self.device))
+        return self.feed.seen(at_N[: self.evaluation_batch].to(self.feed.home))
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the judged network's state, on its device."""

@@ -57,7 +57,7 @@ def _one_a_class(dataset: Dataset, indices: Indices, rows: int) -> NDArray[np.in
 def _augmented(feed: Feed, at_N: Tensor, seed: int) -> Tensor:
     """A batch of these images as an epoch of that seed shows it, normalised."""
     generator = torch.Generator().manual_seed(seed)
-    draws = draw(feed.data, len(at_N), generator, feed.device)
+    draws = draw(feed.data, len(at_N), generator, feed.device, feed.home)
     (mix,) = draw_mixes(feed.asked, 1, feed.data.input_size, generator)
     return feed.augmented(at_N, draws, slice(0, len(at_N)), mix)
 
