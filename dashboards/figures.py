@@ -1,4 +1,4 @@
-"""How the charts look: Plotly figures and the two themes. page.js fills in the numbers, which readers re-arrange."""
+"""How the charts look: Plotly figures and the two themes. The scripts fill in the numbers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +76,7 @@ THEMES = {
 
 
 def theme(of: Theme) -> Json:
-    """What page.js needs of a theme: a Plotly template and the colours that it hands out."""
+    """What the scripts need of a theme: a Plotly template and the colours that it hands out."""
     axis = {"gridcolor": of.grid, "linecolor": of.grid, "zerolinecolor": of.grid, "tickfont": {"color": of.muted}}
     font = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": of.ink}
     layout = {
@@ -107,7 +107,7 @@ def _samples(scale: tuple[str, ...], count: int) -> list[str]:
 
 
 def _json(figure: go.Figure) -> Json:
-    """A figure without Plotly's default template; page.js puts the theme's in its place."""
+    """A figure without Plotly's default template; the scripts put the theme's in its place."""
     plain: Json = figure.to_plotly_json()
     plain["layout"].pop("template", None)
     return plain

@@ -10,7 +10,7 @@ from importlib.resources import files
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -35,6 +35,9 @@ from dashboards.views import (
 )
 
 DIGITS = 6
+TABS = (("overview", "Overview"), ("trials", "Trials"), ("curves", "Curves"), ("classes", "Classes"))
+"""Each is a panel, static/<name>.html."""
+SCRIPTS = ("core", "ranking", "curves", "classes", "table", "start")
 
 
 class Tile(NamedTuple):
@@ -59,27 +62,35 @@ class Section(NamedTuple):
 
 def render(sweeps: Sequence[SweepTables]) -> str:
     """The page of one or more sweeps."""
-    scripts = [_script(get_plotlyjs()), _script(_resource("page.js"))]
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    own = "\n".join(_resource(f"{name}.js") for name in SCRIPTS)
+    scripts = [_script(get_plotlyjs()), _script(f'"use strict";\n(() => {{\n{own}}})();')]
+    environment = Environment(
+        loader=PackageLoader("dashboards", "static"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
     environment.filters.update(shown=shown, setting=label, exact=_exact, metric=with_unit)
     environment.filters.update(groupwise=_groupwise, edges=_edges)
     sections = [_section(sweep) for sweep in sweeps]
     drawn = {"curves": figures.learning_curves(), "classes": figures.class_heatmap(), "ranking": figures.ranking()}
     themes = {name: figures.theme(theme) for name, theme in figures.THEMES.items()}
     payload = {"themes": themes, "figures": drawn, "sweeps": [section.data for section in sections]}
-    return environment.from_string(_resource("template.html")).render(
+    return environment.get_template("template.html").render(
         title=", ".join(sweep.name for sweep in sweeps),
         policy=_policy(scripts),
         themes={name: asdict(theme) for name, theme in figures.THEMES.items()},
         style=Markup(_resource("page.css")),
         scripts=scripts,
         sections=sections,
+        tabs=TABS,
         payload=Markup(embedded(payload)),
     )
 
 
 def _resource(name: str) -> str:
-    return (files("dashboards") / name).read_text(encoding="utf-8")
+    return (files("dashboards") / "static" / name).read_text(encoding="utf-8")
 
 
 def _script(text: str) -> Markup:
@@ -181,7 +192,7 @@ def _tiles(sweep: SweepTables, view: Overview) -> tuple[Tile, ...]:
 
 
 def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts]) -> dict[str, Any]:
-    """The numbers that page.js draws: columns, not rows, and every text once."""
+    """The numbers that the scripts draw: columns, not rows, and every text once."""
     trials, drawn = by_rank(sweep), curves(sweep)
     test = "test/" + sweep.metric.rpartition("/")[2]
     return {

@@ -1,7 +1,7 @@
 """What the page shows, as numbers: DataFrames in, named tuples out. Rows are trials by rank, best first."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,9 @@ class SweepTables:
     """One sweep: its tables as `sweeper.results` makes them, and facts about it worth a line each.
 
     `trials` has key number name state seed epochs_run best_epoch, the axes and the metrics; `history` key number epoch
-    and the metrics; `per_class` key number split class_index class id images correct top1.
+    and the metrics; `per_class` key number split class_index class id images correct top1. By trial key: `predictions`
+    has split sample label prediction confidence, one row an image; `pictures` PNG files by title; `links` the address
+    of the trial's run in MLflow. `importances` are axes' shares of the objective's variance, by what `sweeper.search` says.
     """
 
     name: str
@@ -34,6 +36,10 @@ class SweepTables:
     history: pd.DataFrame
     per_class: pd.DataFrame
     facts: Mapping[str, str]
+    predictions: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    importances: Mapping[str, float] = field(default_factory=dict)
+    pictures: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 class Column(NamedTuple):
