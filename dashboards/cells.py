@@ -1,0 +1,64 @@
+"""Cells: what the trials that differ by nothing but the seed have in common."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboards.ranking import best, objective
+
+NOT_METRICS = ("key", "number", "name", "state", "seed", "epochs_run", "best_epoch")
+
+
+def cells_table(trials: pd.DataFrame, axes: Sequence[str], metric: str, mode: str) -> pd.DataFrame:
+    """One row a cell, best first by the mean objective over its complete trials; cells without one come last.
+
+    `trials` is the trials table. Columns: the axes; `seeds` and `complete`, how many trials the cell has and how many
+    count; `best_key` and `best_number`, its best trial; then of each metric `<metric>_mean` and `<metric>_std` (ddof 1,
+    NaN for one seed) over the complete trials, NaN where one of them lacks the metric.
+    """
+    cell = cell_numbers(trials, axes)
+    complete = trials[trials["state"] == "complete"]
+    metrics = [name for name in trials.columns if name not in NOT_METRICS and name not in axes]
+    first = trials[~cell.duplicated()].set_index(cell[~cell.duplicated()])
+    table = first[list(axes)].copy()
+    table["seeds"] = cell.value_counts()
+    table["complete"] = cell[complete.index].value_counts().reindex(table.index, fill_value=0)
+    winners = {number: best(group, metric, mode) for number, group in trials.groupby(cell)}
+    table["best_key"] = pd.Series(
+        [None if row is None else trials.loc[row, "key"] for row in map(winners.get, table.index)], table.index, "str"
+    )
+    table["best_number"] = pd.Series(
+        [None if row is None else trials.loc[row, "number"] for row in map(winners.get, table.index)],
+        table.index,
+        "Int64",
+    )
+    table = pd.concat([table, _moments(complete[metrics], cell[complete.index]).reindex(table.index)], axis=1)
+    order = objective(table, f"{metric}_mean").sort_values(ascending=mode == "min", kind="stable", na_position="last")
+    return table.loc[order.index].reset_index(drop=True)
+
+
+def cell_numbers(trials: pd.DataFrame, axes: Sequence[str]) -> "pd.Series[int]":
+    """The number of each trial's cell, from 0 in the order of appearance; trials are of one cell when every axis agrees."""
+    columns = [trials[axis].tolist() for axis in axes]
+    cells = [json.dumps([_plain(column[row]) for column in columns], sort_keys=True) for row in range(len(trials))]
+    return pd.Series(pd.factorize(np.array(cells, dtype=object))[0], index=trials.index, dtype="int64")
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON writes one way only: lists for tuples and arrays, None for what is missing."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    return None if value is pd.NA or value != value else value
+
+
+def _moments(values: pd.DataFrame, cell: "pd.Series[int]") -> pd.DataFrame:
+    """Mean and standard deviation of each column by cell, side by side."""
+    groups = values.astype(float).groupby(cell)
+    known = groups.count().eq(groups.size(), axis=0)
+    with np.errstate(invalid="ignore"):
+        moments = {"mean": groups.mean().where(known), "std": groups.std(ddof=1).where(known)}
+    parts = {f"{name}_{what}": moments[what][name] for name in values.columns for what in moments}
+    return pd.DataFrame(parts, index=groups.size().index)

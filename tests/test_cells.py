@@ -1,0 +1,98 @@
+"""Cells: means and standard deviations over the seeds, of complete trials only."""
+
+import math
+import statistics
+
+import pandas as pd
+import pytest
+from folders import write_sweep
+
+from dashboards.cells import cells_table
+from sweeper.results import trials_table
+
+
+def trials(*rows: tuple[object, int, str, float, float]) -> pd.DataFrame:
+    """Rows of axis value, seed, state, val/top1 and test/top1."""
+    table = pd.DataFrame(rows, columns=["lr", "seed", "state", "val/top1", "test/top1"])
+    table.insert(0, "key", [f"k{number}" for number in range(len(rows))])
+    table.insert(1, "number", range(len(rows)))
+    return table.assign(name="", epochs_run=1, best_epoch=1)
+
+
+def test_a_cell_has_the_mean_and_deviation_of_its_complete_trials() -> None:
+    table = cells_table(
+        trials(
+            (0.1, 0, "complete", 0.5, 0.4),
+            (0.1, 1, "complete", 0.7, 0.6),
+            (0.1, 2, "pruned", 0.9, math.nan),
+            (0.2, 0, "complete", 0.8, 0.7),
+            (0.3, 0, "diverged", 0.99, math.nan),
+            (0.3, 1, "pruned", 0.2, math.nan),
+        ),
+        ["lr"],
+        "val/top1",
+        "max",
+    )
+    assert list(table.columns) == [
+        *("lr", "seeds", "complete", "best_key", "best_number"),
+        *("val/top1_mean", "val/top1_std", "test/top1_mean", "test/top1_std"),
+    ]
+    assert table["lr"].tolist() == [0.2, 0.1, 0.3]
+    assert table["seeds"].tolist() == [1, 3, 2]
+    assert table["complete"].tolist() == [1, 2, 0]
+    assert table["best_key"].tolist() == ["k3", "k1", "k5"]
+    assert table["best_number"].tolist() == [3, 1, 5]
+    assert table["val/top1_mean"].tolist() == pytest.approx([0.8, 0.6, math.nan], nan_ok=True)
+    assert table["val/top1_std"].tolist() == pytest.approx([math.nan, 0.02**0.5, math.nan], nan_ok=True)
+    assert table["test/top1_mean"].tolist() == pytest.approx([0.7, 0.5, math.nan], nan_ok=True)
+
+
+def test_the_lowest_mean_is_first_when_low_is_good_and_infinite_means_come_last() -> None:
+    rows = ((0.1, 0, "complete", math.inf, 0.0), (0.2, 0, "complete", 2.0, 0.0), (0.3, 0, "complete", 1.0, 0.0))
+    table = cells_table(trials(*rows), ["lr"], "val/top1", "min")
+    assert table["lr"].tolist() == [0.3, 0.2, 0.1]
+    assert table["val/top1_mean"].tolist() == [1.0, 2.0, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("values", "cells"),
+    [
+        ([["flip"], ["flip"], [], ["flip", "crop"]], 3),
+        ([None, math.nan, "none"], 2),
+        ([1, True, "1"], 3),
+        ([{"name": "a"}, {"name": "b"}, {"name": "a"}], 2),
+        ([0.1, 0.1 + 1e-9], 2),
+    ],
+)
+def test_any_value_of_an_axis_names_a_cell(values: list[object], cells: int) -> None:
+    rows = trials(*((0, seed, "complete", 0.5, 0.5) for seed, _ in enumerate(values)))
+    rows["lr"] = pd.Series(values, dtype=object)
+    table = cells_table(rows, ["lr"], "val/top1", "max")
+    assert len(table) == cells
+    assert table["seeds"].sum() == len(values)
+
+
+def test_a_metric_that_one_seed_lacks_has_no_mean() -> None:
+    rows = trials((0.1, 0, "complete", 0.5, 0.4), (0.1, 1, "complete", 0.7, math.nan))
+    table = cells_table(rows, ["lr"], "val/top1", "max")
+    assert table["val/top1_mean"].tolist() == pytest.approx([0.6])
+    assert math.isnan(table["test/top1_mean"][0])
+
+
+@pytest.mark.parametrize("axes", [["lr"], []])
+def test_no_trials_make_no_cells(axes: list[str]) -> None:
+    assert len(cells_table(trials().iloc[:0], axes, "val/top1", "max")) == 0
+    assert len(cells_table(trials((0.1, 0, "complete", 0.5, 0.4)), axes, "val/top1", "max")) == 1
+
+
+def test_the_cells_of_a_folder_are_those_of_its_records(tmp_path_factory: pytest.TempPathFactory) -> None:
+    sweep = write_sweep(str(tmp_path_factory.mktemp("s")), seeds=(0, 1, 2), endings=("complete", "complete", "pruned"))
+    axes = ["lr", "momentum", "loss"]
+    table = cells_table(trials_table(sweep.records(), axes), axes, "val/top1", "max")
+    assert len(table) == 12
+    for row in table.to_dict("records"):
+        own = [r for r in sweep.records() if all(r.trial.cell[axis] == row[axis] for axis in axes)]
+        values = [r.result.summary["test/loss"] for r in own if r.state == "complete" and r.result]
+        assert (row["seeds"], row["complete"]) == (3, 2)
+        assert row["test/loss_mean"] == pytest.approx(statistics.mean(values))
+        assert row["test/loss_std"] == pytest.approx(statistics.stdev(values))
