@@ -1,74 +1,22 @@
-"""The views have the folder's numbers; the page shows them, holds everything, and runs nothing that a name says."""
+"""The numbers of the page: views have what the folder says."""
 
 import csv
 import itertools
-import json
 import math
-import os
-import shutil
 import statistics
-import subprocess
-from collections.abc import Iterator, Sequence
-from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from folders import SPACE, write_sweep
+from folders import SPACE
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import tables
 
-from dashboards import classes, levels, page, views
-from sweeper import results
+from dashboards import classes, levels, views
 from sweeper.store import Sweep
 
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '=HYPERLINK("http://x")',
-    "x" * 300,
-    "🐟",
-    "سمكة ذهبية",
-    "a|b\\c",
-    "</script><img src=x onerror=alert(2)>",
-    "&amp;",
-    '<b>b</b><a href="javascript:alert(3)">x</a>',
-    "",
-)
-FACTS = {"data": "digits <b>", "mlflow": "http://127.0.0.1:5000/#/experiments/1", "bad": "javascript:alert(4)"}
-
-
-def tables(
-    sweep: Sweep, axes: Sequence[str] = tuple(SPACE), metric: str = "val/top1", mode: str = "max"
-) -> views.SweepTables:
-    records = sweep.records()
-    return views.SweepTables(
-        sweep.name,
-        "one & only",
-        tuple(axes),
-        metric,
-        mode,
-        results.trials_table(records, axes),
-        results.history_table(records),
-        results.per_class_table(sweep, records),
-        FACTS,
-    )
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("sweeps"))
-
-
-@pytest.fixture(scope="module")
-def sweep(storage: str) -> Sweep:
-    return write_sweep(storage, seeds=(0, 1), endings=("complete", "complete", "pruned", "diverged", "complete"))
-
-
-@pytest.fixture(scope="module")
-def hostile(storage: str) -> views.SweepTables:
-    space = {"loss": ["<script>alert(9)</script>", "cross_entropy"], "model.name": ["y" * 300, "סוג"], "lr": [0.01]}
-    return tables(write_sweep(storage, "hostile", space, classes=HOSTILE), list(space))
+pytest_plugins = ("page_fixtures",)
 
 
 def test_the_overview_counts(sweep: Sweep) -> None:
@@ -175,182 +123,3 @@ def test_the_share_of_variance_between_groups() -> None:
     assert views.explained(pd.Series([1.0, 3.0, 1.0, 3.0]), [0, 0, 1, 1]) == 0
     assert views.explained(pd.Series([1.0, 2.0, 3.0, 6.0]), [0, 0, 1, 1]) == pytest.approx(9 / 14)
     assert views.explained(pd.Series([math.nan, 1.0]), [0, 1]) == 0
-
-
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3), max_leaves=5))
-def test_embedded_json_says_the_same_and_closes_nothing(value: object) -> None:
-    text = page.embedded(value)
-    assert json.loads(text) == value
-    assert not set("<>&\u2028\u2029") & set(text)
-
-
-class Elements(HTMLParser):
-    """Every element of a page with its attributes; the texts of scripts apart."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        if self.lasttag not in ("script", "style"):
-            self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-
-def test_a_page_loads_nothing_and_no_name_becomes_an_element(hostile: views.SweepTables) -> None:
-    elements = Elements(page.render([hostile]))
-    links = [
-        value
-        for _, attrs in elements.found
-        for name, value in attrs.items()
-        if name in ("src", "href", "data", "action")
-    ]
-    assert links == [FACTS["mlflow"]]
-    assert [tag for tag, _ in elements.found].count("script") == 3
-    assert not {"img", "link", "iframe", "object", "form"} & {tag for tag, _ in elements.found}
-    assert not any(name.startswith("on") for _, attrs in elements.found for name in attrs)
-    policy = next(
-        attrs["content"] for _, attrs in elements.found if attrs.get("http-equiv") == "Content-Security-Policy"
-    )
-    assert policy is not None
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "<script>alert(9)</script>" in elements.text
-
-
-@pytest.mark.parametrize(
-    ("endings", "sentence"),
-    [
-        (("waiting",), "No trial has ended yet."),
-        (("running", "waiting"), "No trial has ended yet."),
-        (("diverged",), "No trial has completed (diverged so far), so none is best."),
-        (("failed", "diverged"), "No trial has completed (diverged or failed so far)"),
-        (("pruned",), "so far, though pruned: no trial is complete"),
-        (("complete",), "has the best validation top-1."),
-    ],
-)
-def test_the_page_of_any_sweep_says_how_it_stands(storage: str, endings: tuple[str, ...], sentence: str) -> None:
-    sweep = write_sweep(storage, "-".join(endings), {"lr": [0.1, 0.2]}, endings=endings, epochs=1, classes=("only",))
-    text = Elements(page.render([tables(sweep, ["lr"])])).text
-    assert sentence in text
-    assert ("No trial has left per-class results yet" in text) == ("complete" not in endings)
-
-
-def test_a_sweep_without_trials_or_a_finite_objective(storage: str) -> None:
-    assert "This sweep has no trials yet." in Elements(page.render([tables(Sweep(storage, "none"))])).text
-    lossless = tables(write_sweep(storage, "lossless"), metric="val/ece", mode="min")
-    assert "No trial has a finite validation calibration error" in Elements(page.render([lossless])).text
-
-
-class Browser:
-    """A headless Chromium, spoken to through a pipe (the DevTools protocol)."""
-
-    def __init__(self, program: str, profile: Path) -> None:
-        (hear, self.say), (self.listen, speak) = os.pipe(), os.pipe()
-
-        def as_three_and_four() -> None:
-            for source, to in ((hear, 20), (speak, 21), (20, 3), (21, 4)):
-                os.dup2(source, to)
-
-        options = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--remote-debugging-pipe",
-            f"--user-data-dir={profile}",
-        ]
-        self.process = subprocess.Popen(
-            [program, *options],
-            preexec_fn=as_three_and_four,
-            close_fds=False,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(hear)
-        os.close(speak)
-        self.numbers, self.events, self.session = itertools.count(1), list[dict[str, Any]](), ""
-        self.answers = os.fdopen(self.listen, "rb")
-        target = self("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self(f"{domain}.enable")
-
-    def __call__(self, method: str, **params: Any) -> Any:
-        message = {"id": next(self.numbers), "method": method, "params": params}
-        os.write(self.say, json.dumps(message | ({"sessionId": self.session} if self.session else {})).encode() + b"\0")
-        while (answer := self.read()).get("id") != message["id"]:
-            self.events.append(answer)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def read(self) -> Any:
-        text = b"".join(iter(lambda: self.answers.read(1), b"\0"))
-        return json.loads(text)
-
-    def do(self, script: str) -> Any:
-        answer = self("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def open(self, url: str) -> None:
-        self("Page.navigate", url=url)
-        while self.do("location.href + document.readyState") != url + "complete":
-            continue
-
-    def complaints(self) -> list[Any]:
-        """What the console said, and every request that is not for a file."""
-        telling = ("Runtime.exceptionThrown", "Log.entryAdded", "Runtime.consoleAPICalled")
-        spoken = [event for event in self.events if event["method"] in telling]
-        asked = [e["params"]["request"]["url"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
-        return [*spoken, *(url for url in asked if not url.startswith(("file:", "data:", "about:", "blob:")))]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("chromium is not installed")
-    opened = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.process.terminate()
-    opened.process.wait(20)
-
-
-def test_in_chromium_the_page_works_and_asks_for_nothing(
-    browser: Browser, sweep: Sweep, hostile: views.SweepTables, tmp_path: Path
-) -> None:
-    (tmp_path / "page.html").write_text(page.render([tables(sweep), hostile]))
-    browser.do("window.alert = () => { throw new Error('a name ran') }")
-    browser.open(f"file://{tmp_path}/page.html")
-    for tab in ("curves", "classes", "trials"):
-        browser.do(f"document.getElementById('s1-tab-{tab}').click()")
-        assert browser.do(f"document.getElementById('s1-{tab}').offsetParent !== null")
-    sort = "[...document.querySelectorAll('#s1 th')].find(t => t.title === 'val/loss').querySelector('button').click()"
-    cells = "[...document.querySelectorAll('#s1 tbody tr:not([hidden])')].map(r => r.cells[8].textContent)"
-    browser.do(sort)
-    column = browser.do("[...document.querySelectorAll('#s1 th')].find(t => t.title === 'val/loss').cellIndex")
-    shown = browser.do(cells.replace("cells[8]", f"cells[{column}]"))
-    finite = [float(text) for text in shown if text not in ("–", "∞")]
-    assert finite == sorted(finite)
-    assert len(shown) == 24
-    browser.do(
-        "f = document.querySelector('#s1 [data-filter]'); f.value = 'lr=0.01 Pruned'; f.dispatchEvent(new Event('input'))"
-    )
-    kept = browser.do(cells.replace("cells[8]", "cells[2]"))
-    assert len(kept) == sum(r.state == "pruned" and r.trial.cell["lr"] == 0.01 for r in sweep.records())
-    for place in ("#s2-classes", "#s2-curves", "#s2-overview"):
-        browser.do(f"location.hash = {place!r}; new Promise(done => setTimeout(done, 100))")
-        assert browser.do("document.querySelectorAll('#s2 .panel:not([hidden]) .main-svg').length") > 0
-    assert browser.do("document.querySelectorAll('.modebar-btn[data-title*=loud]').length") == 0
-    assert browser.complaints() == []
