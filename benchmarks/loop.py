@@ -76,7 +76,7 @@ class Turns:
 
 
 def first_trial(experiment: Experiment) -> Trial:
-    trial = Search(experiment, Fingerprints(experiment.data.root), [], 1, False).ask()
+    trial = Search(experiment, Fingerprints(experiment.data), [], 1, False).ask()
     assert trial
     return trial
 

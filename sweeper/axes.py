@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from models import MODELS
 from sweeper import checks, words
 from sweeper.agreement import check_agreement
-from sweeper.experiment import METHODS, Data, Train
+from sweeper.experiment import DATA_ACCESS, METHODS, Data, Train
 from sweeper.explaining import explain
 from sweeper.source import Path, Source, shown, unknown
 from sweeper.space import Axis, Choice, Int, Space, Uniform, axis_domain, linked_axis, setting_steps, with_setting
@@ -154,7 +154,7 @@ def check_name(source: Source, path: Path, name: str) -> bool:
         return True
     arguments = {argument for model in model_names if model in MODELS for argument in MODELS[model].arguments}
     known = {*Train.__dataclass_fields__, "model.name", *(f"model.{argument}" for argument in arguments)}
-    known |= {f"data.{field}" for field in Data.__dataclass_fields__ if field != "root"}
+    known |= {f"data.{field}" for field in Data.__dataclass_fields__ if field not in DATA_ACCESS}
     head = ".".join(steps[:2]).removeprefix("train.")
     if head in known and (len(steps) == 2 or steps[:2] == ("data", "split")):
         return True

@@ -4,7 +4,7 @@ The defaults here are the defaults of the file. Every class forbids keys it does
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -108,10 +108,15 @@ Word = Annotated[str | _Named, BeforeValidator(_bare), WithJsonSchema({"anyOf": 
 """A name, alone or with its keyword arguments: `focal` or `{name: focal, gamma: 2}`."""
 
 
+DATA_ACCESS = ("root", "on_corrupt")
+"""Settings of `data` that say how to get at the images and not which they are: no axes, in no trial's config."""
+
+
 @dataclass(frozen=True)
 class Data(Strict):
     name: str
     root: str | None = None
+    on_corrupt: Literal["fail", "skip"] = "fail"
     classes: Count | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     split: Split | Literal["official"] = Split()
     image_size: Pixels = 64
@@ -119,6 +124,10 @@ class Data(Strict):
     augment: tuple[Word, ...] = ("random_crop", "horizontal_flip")
     normalisation: Literal["imagenet", "dataset"] = "imagenet"
     evaluation: Literal["center", "ten_crop"] = "center"
+
+    def taken_as(self, other: "Data") -> "Data":
+        """This data set, got at as `other` is."""
+        return replace(self, **{name: getattr(other, name) for name in DATA_ACCESS})
 
     @property
     def input_size(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from sweeper.data import prepare_at
+from sweeper.data import Excluded, prepare_at, told_excluded
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
@@ -45,13 +45,14 @@ class Plan:
     at_once: int
     models: tuple[Model, ...]
     seconds: float | None
+    excluded: tuple[Excluded, ...]
 
     @property
     def left(self) -> int:
         return self.trials - sum(self.ended.values())
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self), "left": self.left}
+        return {**asdict(self), "left": self.left, "excluded": [one._asdict() for one in self.excluded]}
 
 
 def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
@@ -72,13 +73,13 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     at_once, machine = share.fits_here(), decide(share.device, share.cpus, 1)
     costs = {key: _cost(group[0], experiment, machine) for key, group in list(groups.items())[:MAX_MEASURED]}
     models = tuple(Model(*key, len(group), costs.get(key)) for key, group in groups.items())
-    return Plan(
-        experiment.name, search.total, dict(ended), at_once, models, _seconds(groups, costs, experiment, at_once)
-    )
+    seconds = _seconds(groups, costs, experiment, at_once)
+    excluded = prepare_at(experiment.data, experiment.data).excluded
+    return Plan(experiment.name, search.total, dict(ended), at_once, models, seconds, excluded)
 
 
 def _cost(settings: Settings, experiment: Experiment, machine: Machine) -> Cost:
-    dataset = prepare_at(experiment.data.root, settings.data)
+    dataset = prepare_at(experiment.data, settings.data)
     indices = split(dataset, settings.data.split)
     try:
         return measure(settings, dataset, indices, machine)
@@ -94,7 +95,7 @@ def _seconds(
         return None
     total = 0.0
     for key, group in groups.items():
-        dataset = prepare_at(experiment.data.root, group[0].data)
+        dataset = prepare_at(experiment.data, group[0].data)
         images = len(split(dataset, group[0].data.split).train_N)
         total += sum(settings.train.epochs * images for settings in group) / costs[key].images_per_second
     return total / at_once
@@ -114,5 +115,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
                 f"      {model.cost.parameters:,} parameters, {model.cost.gflop_per_image:.3g} GFLOP an image, "
                 f"{model.cost.training_mib:,.0f} MiB of weights in training, {model.cost.images_per_second:,.0f} images/s"
             )
+    if plan.excluded:
+        console.print(told_excluded(plan.excluded), markup=False)
     if plan.seconds is not None and plan.left:
         console.print(f"about {duration(plan.seconds)} of training here, {plan.at_once} trials at once, before pruning")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 import models
+from sweeper.data import prepare_at, told_excluded
 from sweeper.experiment import Experiment
 from sweeper.launch import Sweeping, run, store_experiment
 from sweeper.launch.models import check_models
@@ -59,6 +60,7 @@ def run_sweep(
 def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: str | None, console: Console) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     check_models(sweeping)
+    _note_excluded(sweep, experiment, console)
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
     own = [record for record in sweeping.records if record.trial.key in search.known]
@@ -77,6 +79,20 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
         return 128 + stop.signal
     unpublished = _finish(publisher, sweep, experiment, console)
     return _code(_counts(Sweeping.of(sweep, experiment)), unpublished)
+
+
+def _note_excluded(sweep: Sweep, experiment: Experiment, console: Console) -> None:
+    """Tell of the images that are left out, and keep the list of them in `excluded.csv`."""
+    excluded = prepare_at(experiment.data, experiment.data).excluded
+    if not excluded:
+        sweep.folder.remove("excluded.csv")
+        return
+    import pandas as pd
+
+    from sweeper.results import to_csv
+
+    sweep.folder.write("excluded.csv", to_csv(pd.DataFrame(excluded, columns=["sample", "class", "reason"])).encode())
+    console.print(f"{told_excluded(excluded)}; the list is {sweep.folder.at('excluded.csv')}", markup=False)
 
 
 def _command(name: str, sweep: Sweep) -> str:
@@ -158,6 +174,8 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
         "git.json": json.dumps(git, indent=1).encode(),
         "machine.json": sweep.folder.read("machine.json"),
     }
+    if sweep.folder.exists("excluded.csv"):
+        files["excluded.csv"] = sweep.folder.read("excluded.csv")
     best = best_record(records, experiment)
     tags = {
         "sweeper.data_fingerprint": ",".join(fingerprints),

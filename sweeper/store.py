@@ -4,6 +4,7 @@
 <storage>/<name>/machine.json                what the machine decided when the sweep began
 <storage>/<name>/sweep.json                  the folder's own id, by which MLflow's runs are found
 <storage>/<name>/published.json              what has been published last; may be removed
+<storage>/<name>/excluded.csv                images that do not decode and are left out, where there are any
 <storage>/<name>/dashboard.html              the page as of the last run
 <storage>/<name>/trials/<key>/trial.json     number, cell, seed, short name, resolved config
 <storage>/<name>/trials/<key>/history.json   one row an epoch, while the trial runs

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sweeper.experiment import Experiment, Settings, to_plain
+from sweeper.experiment import DATA_ACCESS, Experiment, Settings, to_plain
 from sweeper.space import setting_steps, with_setting
 
 KEY_DIGITS = 12
@@ -84,7 +84,8 @@ def settings_for(experiment: Experiment, cell: Mapping[str, Any], seed: int) -> 
 def config_for(settings: Settings, fingerprint: str) -> dict[str, Any]:
     """A trial's config: its settings in canonical form, the data named by fingerprint instead of by place."""
     plain = to_plain(settings)
-    del plain["data"]["root"]
+    for name in DATA_ACCESS:
+        del plain["data"][name]
     plain["data"]["fingerprint"] = fingerprint
     config: dict[str, Any] = _canonical(plain)
     return config

@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,61 @@ def test_images_that_do_not_decode_are_counted_and_named(tmp_path: Path, cache: 
         prepare(folder(tmp_path / "root"), cache)
     assert "fox" not in str(raised.value)
     assert list((cache / "prepared").iterdir()) == []
+
+
+def damaged(kind: str) -> bytes:
+    """A file that is no image, or the remains of one."""
+    if kind == "decompression bomb":
+        file = io.BytesIO()
+        Image.new("1", (20_000, 10_000)).save(file, "PNG")
+        return file.getvalue()
+    whole = encoded(0)
+    return {
+        "truncated": whole[: len(whole) // 2],
+        "no bytes": b"",
+        "one pixel": encoded(0, size=(1, 1)),
+        "a page": b"<html>not found</html>",
+        "header alone": whole[:20],
+    }[kind]
+
+
+DAMAGES = ("truncated", "no bytes", "one pixel", "a page", "header alone", "decompression bomb")
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_image_is_left_out_when_asked_and_the_rest_is_the_data_set_without_it(
+    tmp_path: Path, cache: Path, kind: str
+) -> None:
+    files = dict(class_files("cat", "dog", each=4))
+    without = prepare(folder(write_folder(tmp_path / "without", files)), cache / "other")
+    data = folder(write_folder(tmp_path / "root", {**files, "dog/00.jpg": damaged(kind)}))
+    for _ in range(2):  # the second time from the cache
+        with pytest.raises(DataError, match=r"1 of 9 images.*dog 1.*dog/00.jpg.*on_corrupt: skip"):
+            prepare(data, cache)
+        found = prepare(replace(data, on_corrupt="skip"), cache)
+        assert [(one.sample, one.class_name) for one in found.excluded] == [("dog/00.jpg", "dog")]
+        assert found.fingerprint == without.fingerprint
+        assert list(found.samples) == list(without.samples)
+        assert np.array_equal(found.images_NCHW, without.images_NCHW)
+
+
+def test_unusual_images_that_decode_are_kept(tmp_path: Path, cache: Path) -> None:
+    files = {
+        "cat/0.JPEG": encoded(0, form="PNG"),  # a PNG by another name
+        "cat/1.jpg": encoded(1, mode="CMYK"),
+        "dog/0.png": encoded(2, mode="L", form="PNG"),
+        "dog/1.jpg": encoded(3, size=(8, 300)),
+    }
+    found = prepare(replace(folder(write_folder(tmp_path / "root", files)), on_corrupt="skip"), cache)
+    assert len(found.samples) == 4
+    assert found.excluded == ()
+
+
+def test_a_class_that_loses_all_its_images_is_an_error(tmp_path: Path, cache: Path) -> None:
+    files = {**dict(class_files("cat", each=2)), "dog/0.jpg": b"", "dog/1.jpg": b"", "cat/2.jpg": b""}
+    data = replace(folder(write_folder(tmp_path / "root", files)), on_corrupt="skip")
+    with pytest.raises(DataError, match=r"no training image of dog .*\(3 images.*data.classes"):
+        prepare(data, cache)
 
 
 @pytest.mark.parametrize(

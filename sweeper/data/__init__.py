@@ -4,22 +4,34 @@
 before; the stamp leads to the fingerprint of the content, which names the prepared folder.
 """
 
+import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.data import arrays, folder, tiny_imagenet
-from sweeper.data.dataset import FORMAT, ClassName, DataError, Dataset, open_prepared
-from sweeper.data.prepared import make, open_whole
-from sweeper.data.source import Source, digest
+from sweeper.data.dataset import FORMAT, ClassName, DataError, Dataset, Excluded, open_prepared
+from sweeper.data.prepared import CorruptError, make, open_whole, told_excluded
+from sweeper.data.source import Contents, Source, digest
 
 if TYPE_CHECKING:  # pydantic is half of the time that importing this package would take
     from sweeper.experiment import Data
 
-__all__ = ["DATASETS", "ClassName", "DataError", "Dataset", "default_cache", "open_prepared", "prepare", "prepare_at"]
+__all__ = [
+    "DATASETS",
+    "ClassName",
+    "DataError",
+    "Dataset",
+    "Excluded",
+    "default_cache",
+    "open_prepared",
+    "prepare",
+    "prepare_at",
+    "told_excluded",
+]
 
 # Any other name is that of a class in torchvision.datasets.
 DATASETS: dict[str, Callable[["Data", Path], Source]] = {
@@ -40,32 +52,64 @@ def default_cache() -> Path:
 def prepare(data: "Data", cache: Path) -> Dataset:
     """Find, or download, and decode the images of `data`, once; from then on open what is there.
 
-    Concurrent callers end with one good copy. Raises DataError for what its user can mend, OSError for a full disk.
+    Images that do not decode are left out under `on_corrupt: skip`, and the rest is the data set that it would be had they
+    been removed. Concurrent callers end with one good copy. Raises DataError for what its user can mend, CorruptError
+    for images that do not decode, OSError for a full disk.
     """
     cache = cache.absolute()
     source = DATASETS.get(data.name, arrays.find_torchvision)(data, cache)
-    stamp = cache / "stamps" / digest([(FORMAT, data.name, data.classes, source.stamp())])[:32]
+    skips = ("skip",) if data.on_corrupt == "skip" else ()
+    stamp = cache / "stamps" / digest([(FORMAT, data.name, data.classes, source.stamp(), *skips)])[:32]
     if stamp.exists():
-        found = open_whole(_folder(data, cache, stamp.read_text()))
+        fingerprint, _, excluded = stamp.read_text().partition("\n")
+        found = open_whole(_folder(data, cache, fingerprint))
         if found:
-            return found
-    contents = source.contents()
-    dataset = make(cache, _folder(data, cache, contents.fingerprint), contents, data.image_size)
-    _write_stamp(stamp, dataset.fingerprint)
+            return replace(found, excluded=tuple(Excluded(*row) for row in json.loads(excluded or "[]")))
+    dataset = _make(data, cache, source)
+    _write_stamp(stamp, dataset)
     return dataset
 
 
-def prepare_at(root: str | None, data: "Data") -> Dataset:
-    """The images of a trial's `data`, which is the same wherever they are, from `root`, in the default cache."""
-    return prepare(replace(data, root=root), default_cache())
+def prepare_at(access: "Data", data: "Data") -> Dataset:
+    """The images of a trial's `data`, got at as the file's own `access` says, in the default cache."""
+    return prepare(data.taken_as(access), default_cache())
+
+
+def _make(data: "Data", cache: Path, source: Source) -> Dataset:
+    """Decode, and where images do not and may be skipped, decode what is left."""
+
+    def made(contents: Contents) -> Dataset:
+        return make(cache, _folder(data, cache, contents.fingerprint), contents, data.image_size)
+
+    contents = source.contents()
+    try:
+        return made(contents)
+    except CorruptError as error:
+        if data.on_corrupt == "fail":
+            raise
+        left = source.contents({one.sample for one in error.excluded})
+        _check_classes(left, error.excluded)
+        return replace(made(left), excluded=error.excluded)
+
+
+def _check_classes(left: Contents, excluded: Sequence[Excluded]) -> None:
+    """Raise DataError when a class has lost all its training images."""
+    trained = set(left.labels_N[: left.official_from].tolist())
+    lost = [name.name for label, name in enumerate(left.classes) if label not in trained]
+    if lost:
+        raise DataError(
+            f"no training image of {', '.join(lost)} can be decoded ({len(excluded):,} images cannot be in all). "
+            "Restore them, or leave these classes out of data.classes."
+        )
 
 
 def _folder(data: "Data", cache: Path, fingerprint: str) -> Path:
     return cache / "prepared" / f"{data.name}-{data.image_size}px-{fingerprint[:16]}"
 
 
-def _write_stamp(stamp: Path, fingerprint: str) -> None:
+def _write_stamp(stamp: Path, dataset: Dataset) -> None:
     stamp.parent.mkdir(exist_ok=True)
     temporary = stamp.with_name(f"{stamp.name}.{secrets.token_hex(4)}.tmp")
-    temporary.write_text(fingerprint)
+    excluded = "\n" + json.dumps(dataset.excluded) if dataset.excluded else ""
+    temporary.write_text(dataset.fingerprint + excluded)
     temporary.replace(stamp)

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import operator
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import cache as cached
 from functools import partial
@@ -56,7 +56,7 @@ class Decoded:
     def __init__(self, load: Callable[[], Loaded], stamp: Callable[[], str], wanted: Wanted) -> None:
         self._load, self.stamp, self._wanted = load, stamp, wanted
 
-    def contents(self) -> Contents:
+    def contents(self, without: Collection[str] = ()) -> Contents:
         from sweeper.data.pictures import fit
 
         loaded = self._load()
@@ -64,15 +64,20 @@ class Decoded:
         names = loaded.names or _numbers(max(row.label for row in seen))
         classes = choose([ClassName(name, name) for name in names], self._wanted)
         labels = {one.id: label for label, one in enumerate(classes)}
-        rows = sorted(row._replace(class_id=names[row.label]) for row in seen if names[row.label] in labels)
+        chosen = (row for row in seen if names[row.label] in labels and _sample(row) not in without)
+        rows = sorted(row._replace(class_id=names[row.label]) for row in chosen)
         return Contents(
             classes=classes,
             labels_N=np.array([labels[row.class_id] for row in rows], np.int64),
-            samples=[f"{PARTS[row.official]}/{row.position}" for row in rows],
+            samples=[_sample(row) for row in rows],
             official_from=sum(not row.official for row in rows),
             fingerprint=digest((row.class_id, PARTS[row.official], row.sha256) for row in rows),
             image=lambda index, size: fit(parts[rows[index].official][rows[index].position][0], size),
         )
+
+
+def _sample(row: Row) -> str:
+    return f"{PARTS[row.official]}/{row.position}"
 
 
 def _numbers(last: int) -> list[str]:

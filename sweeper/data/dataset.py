@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,14 @@ class Names(Sequence[str]):
         return self._all[index]
 
 
+class Excluded(NamedTuple):
+    """An image that was left out, its class's name, and why it cannot be decoded."""
+
+    sample: str
+    class_name: str
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images and labels of one source: its training images first, then its own labelled validation or test images."""
@@ -67,6 +75,7 @@ class Dataset:
     official_from: int
     fingerprint: str
     folder: Path
+    excluded: tuple[Excluded, ...] = ()
 
 
 def open_prepared(folder: Path) -> Dataset:

@@ -21,6 +21,7 @@ from sweeper.data.source import Picture
 
 BATCH_BYTES, BATCH_IMAGES = 64 * 2**20, 512  # also how long an interrupt waits
 ORIENTATION = 0x0112  # the EXIF tag
+SMALLEST = 8  # pixels a side; what is smaller is a placeholder, or what is left of an image
 # What Pillow's decoders, the zip reader and the file system raise for a damaged or unreadable image.
 DAMAGED = (SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 UNREADABLE = (*DAMAGED, OSError, BadZipFile, zlib.error)
@@ -38,6 +39,9 @@ def decode(content: bytes, size: int) -> Picture:
     except UnidentifiedImageError:
         raise ValueError(f"not an image, {len(content):,} bytes") from None  # Pillow's message is an address in memory
     with image:
+        if min(image.size) < SMALLEST:
+            width, height = image.size
+            raise ValueError(f"{width} x {height} pixels; an image has {SMALLEST} or more a side")
         if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:
             return fit(ImageOps.exif_transpose(image), size)
         return fit(image, size)

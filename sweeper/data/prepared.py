@@ -13,13 +13,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweeper.data.dataset import ARRAYS, FORMAT, DataError, Dataset, open_prepared
+from sweeper.data.dataset import ARRAYS, FORMAT, DataError, Dataset, Excluded, open_prepared
 from sweeper.data.source import Contents
 
 if TYPE_CHECKING:
     from sweeper.data.pictures import Failure
 
 NAMED_FAILURES = 5
+
+
+class CorruptError(DataError):
+    """Images that cannot be decoded: which, of which classes, and why."""
+
+    def __init__(self, excluded: tuple[Excluded, ...], count: int) -> None:
+        super().__init__(_undecodable(excluded, count))
+        self.excluded = excluded
 
 
 @contextmanager
@@ -44,7 +52,7 @@ def open_whole(folder: Path) -> Dataset | None:
 
 
 def make(cache: Path, folder: Path, contents: Contents, image_size: int) -> Dataset:
-    """Decode `contents` into `folder`, unless someone else has. Raises DataError with the images that do not decode."""
+    """Decode `contents` into `folder`, unless someone else has. Raises CorruptError for images that do not decode."""
     with locked(cache, folder.name):
         found = open_whole(folder)
         if found:
@@ -74,7 +82,7 @@ def _write(folder: Path, contents: Contents, image_size: int) -> None:
     with open(folder / "images.npy", "wb") as file:
         failures = write_images(file, count, image_size, contents.image)
     if failures:
-        raise DataError(_undecodable(failures, contents))
+        raise CorruptError(tuple(_excluded(failure, contents) for failure in failures), count)
     np.save(folder / "labels.npy", contents.labels_N)
     (folder / "samples.json").write_text(json.dumps(list(contents.samples)))
     about = {
@@ -109,12 +117,26 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _undecodable(failures: "Sequence[Failure]", contents: Contents) -> str:
-    by_class = Counter(contents.classes[contents.labels_N[failure.position]].name for failure in failures)
-    counts = ", ".join(f"{name} {count}" for name, count in by_class.most_common())
-    named = "; ".join(f"{contents.samples[one.position]} ({one.reason})" for one in failures[:NAMED_FAILURES])
-    more = f"; and {len(failures) - NAMED_FAILURES:,} more" if len(failures) > NAMED_FAILURES else ""
+def _excluded(failure: "Failure", contents: Contents) -> Excluded:
+    class_name = contents.classes[contents.labels_N[failure.position]].name
+    return Excluded(contents.samples[failure.position], class_name, failure.reason)
+
+
+def told_excluded(excluded: Sequence[Excluded]) -> str:
+    """One sentence on the images that are left out."""
+    return f"{len(excluded):,} images cannot be decoded and are left out. By class: {_by_class(excluded)}"
+
+
+def _by_class(excluded: Sequence[Excluded]) -> str:
+    counts = Counter(one.class_name for one in excluded)
+    return ", ".join(f"{name} {count}" for name, count in counts.most_common())
+
+
+def _undecodable(excluded: Sequence[Excluded], count: int) -> str:
+    named = "; ".join(f"{one.sample} ({one.reason})" for one in excluded[:NAMED_FAILURES])
+    more = f"; and {len(excluded) - NAMED_FAILURES:,} more" if len(excluded) > NAMED_FAILURES else ""
     return (
-        f"{len(failures):,} of {len(contents.labels_N):,} images cannot be decoded. By class: {counts}. "
-        f"They are: {named}{more}. Restore or remove these files, then run again."
+        f"{len(excluded):,} of {count:,} images cannot be decoded. By class: {_by_class(excluded)}. "
+        f"They are: {named}{more}. Restore or remove these files, then run again; or leave them out with "
+        "data.on_corrupt: skip."
     )

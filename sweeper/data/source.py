@@ -5,7 +5,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -38,8 +38,8 @@ class Source(Protocol):
     def stamp(self) -> str:
         """Found without reading any image; it changes whenever the images may have changed."""
 
-    def contents(self) -> Contents:
-        """The chosen images and the fingerprint of what is in them."""
+    def contents(self, without: Collection[str] = ()) -> Contents:
+        """The chosen images, but for the samples `without`, and the fingerprint of what is in them."""
 
 
 def digest(rows: Iterable[Sequence[object]]) -> str:
@@ -130,10 +130,11 @@ class ImageFiles:
     def stamp(self) -> str:
         return self._tree.stamp(lambda: self._listing[1])
 
-    def contents(self) -> Contents:
+    def contents(self, without: Collection[str] = ()) -> Contents:
         from sweeper.data.pictures import decode
 
-        classes, samples = self._listing
+        classes, listed = self._listing
+        samples = [sample for sample in listed if sample.path not in without]
         crcs = [self._tree.crc(sample) for sample in samples]
         labels = {one.id: label for label, one in enumerate(classes)}
         return Contents(

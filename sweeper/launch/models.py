@@ -27,7 +27,7 @@ def check_models(sweeping: Sweeping) -> None:
         if len(distinct) == MAX_BUILT:
             break
     for (model, size), settings in distinct.items():
-        dataset = prepare_at(sweeping.experiment.data.root, settings.data)
+        dataset = prepare_at(sweeping.experiment.data, settings.data)
         try:
             build(settings.model.name, settings.model.arguments, len(dataset.classes), size)
         except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing has begun

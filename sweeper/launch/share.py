@@ -70,7 +70,7 @@ def _fastest_threads(sweeping: Sweeping) -> int:
     cores, settings = cores_here(), next(sweeping.settings_left())
     if cores == 1 or sweeping.experiment.resources.max_concurrent == 1:
         return cores
-    dataset = prepare_at(sweeping.experiment.data.root, settings.data)
+    dataset = prepare_at(sweeping.experiment.data, settings.data)
     machine = decide("cpu", 1, 1)
     return cores if is_one_on_all_faster(settings, dataset, split(dataset, settings.data.split), machine, cores) else 1
 

@@ -13,13 +13,13 @@ from sweeper.trial import settings_for
 class Fingerprints:
     """The fingerprint of each data section, whose images are prepared when it is first asked for."""
 
-    def __init__(self, root: str | None) -> None:
-        self.root = root
+    def __init__(self, access: Data) -> None:
+        self.access = access
         self.known: dict[Data, str] = {}
 
     def __call__(self, data: Data) -> str:
         if data not in self.known:
-            self.known[data] = prepare_at(self.root, data).fingerprint
+            self.known[data] = prepare_at(self.access, data).fingerprint
         return self.known[data]
 
 
@@ -35,7 +35,7 @@ class Sweeping:
 
     @classmethod
     def of(cls, sweep: Sweep, experiment: Experiment, retry_failed: bool = False) -> "Sweeping":
-        return cls(sweep, experiment, sweep.records(), Fingerprints(experiment.data.root), retry_failed)
+        return cls(sweep, experiment, sweep.records(), Fingerprints(experiment.data), retry_failed)
 
     def goes_on(self, record: Record) -> bool:
         """Whether an ended trial is taken up again."""

@@ -198,7 +198,7 @@ def _evaluations(trainer: Trainer, state: TrialState) -> artifacts.Evaluations:
 
 
 def _dataset(trial: Trial, experiment: Experiment) -> Dataset:
-    dataset = prepare_at(experiment.data.root, trial.settings.data)
+    dataset = prepare_at(experiment.data, trial.settings.data)
     if dataset.fingerprint != trial.config["data"]["fingerprint"]:
         raise DataError("the data set has changed since this trial was planned; run the sweep under another name")
     return dataset
