@@ -1,13 +1,12 @@
 """Sweeps for the page, written once, and one Chromium for all tests of a process."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from browser import Browser
 from folders import write_sweep
 from pages import HOSTILE, tables
 
+from benchmarks.chromium import Browser, program
 from dashboards import views
 from sweeper.store import Sweep
 
@@ -30,10 +29,9 @@ def hostile(storage: str) -> views.SweepTables:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
+    chromium = program()
+    if chromium is None:
         pytest.skip("chromium is not installed")
-    opened = Browser(program, tmp_path_factory.mktemp("profile"))
+    opened = Browser(chromium, tmp_path_factory.mktemp("profile"))
     yield opened
-    opened.process.terminate()
-    opened.process.wait(20)
+    opened.close()

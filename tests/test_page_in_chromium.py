@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from browser import Browser
 from pages import tables
 
+from benchmarks.chromium import Browser
 from dashboards import page, views
 from sweeper.store import Sweep
 
