@@ -71,4 +71,5 @@ addEventListener("afterprint", () => print(false));
 dark.addEventListener("change", () => redraw());
 let waiting = 0;
 addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { if (!printing) redraw(); }, 120); });
+document.getElementById("unready").remove();  // it spared laying out, while the page loaded, what is not shown at first
 show(location.hash);
