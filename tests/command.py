@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 from unittest import mock
@@ -77,6 +77,17 @@ def until(condition: Callable[[], bool], process: subprocess.Popen[str], seconds
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "it has not happened in time"
         time.sleep(0.02)
+
+
+def listening(process: subprocess.Popen[str]) -> set[str]:
+    """The addresses, in the kernel's hexadecimal, on which a started command and its descendants accept connections."""
+    sockets = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if os.getsid(int(folder.name)) == process.pid:
+                sockets |= {os.readlink(one) for one in (folder / "fd").iterdir()}
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()]
+    return {words[1].partition(":")[0] for words in lines if words[3] == "0A" and f"socket:[{words[9]}]" in sockets}
 
 
 def kill(process: subprocess.Popen[str]) -> None:

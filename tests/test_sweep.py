@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import check_mlflow, ended, here, kill, started, sweeper, table, until
+from tests.command import check_mlflow, ended, here, kill, listening, started, sweeper, table, until
 
 GRID = """
 name: grid
@@ -98,6 +98,7 @@ def test_without_the_pruner_pruned_trials_go_on_as_if_never_pruned(
     check_mlflow(copied, TRIALS)
 
 
+LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}  # as /proc has them
 SLOW = ["--set", "model.name=tests.tiny:slow", "--set", "train.epochs=200", "--set", "data.image_size=16"]
 
 
@@ -113,6 +114,7 @@ def test_a_signal_to_all_processes_saves_and_stops(
     arguments = ["run", file, "--storage", tmp_path, "--executor", executor, *SLOW, "--set", "pruning=null"]
     with started(*arguments) as process:
         until(lambda: bool(list(tmp_path.glob("grid/trials/*/history.json"))), process)
+        assert listening(process) <= LOOPBACK
         os.killpg(process.pid, number)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == code

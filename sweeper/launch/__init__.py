@@ -37,6 +37,9 @@ def run(sweeping: Sweeping, executor: str, address: str | None, listeners: Seque
         from sweeper.launch.inline import run_inline
 
         return _run(sweeping, share, share.fits_here(), listeners, run_inline)
+    if address is None:
+        # Named for other systems: Ray, when it is imported, then takes loopback for this machine's address on any.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from sweeper.launch import ray_tune
 
     with ray_tune.cluster(address):
