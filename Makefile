@@ -1,10 +1,11 @@
 # make quickstart   install and run a first sweep        make test   install what tests need and run them
 # make lint         ruff, mypy --strict, import layers   make lock   pin requirements.lock anew
+# make audit        security rules, known vulnerabilities of the pinned packages
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test lint lock
+.PHONY: quickstart install test lint audit lock
 
 install: $(VENV)/.installed
 
@@ -27,6 +28,11 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Known vulnerabilities of every pinned package, asked of the package index's own database, so it needs a network.
+audit: install
+	$(BIN)/ruff check --select S .
+	$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \

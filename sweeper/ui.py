@@ -21,4 +21,4 @@ def serve(storage: str, experiment: Experiment | None, uri: str | None, port: in
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     console.print(f"MLflow on http://127.0.0.1:{port} over {redacted(uri)}; stop it with Ctrl-C")
     arguments = ["server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])  # noqa: S606 - a list of words

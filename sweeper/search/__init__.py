@@ -216,7 +216,7 @@ class Search:
 
     def _unseen(self, number: int) -> Cell:
         left = [cell for cell in self.space.cells() if canonical_json(cell) not in self.cells]
-        return random.Random(number).choice(left)
+        return random.Random(number).choice(left)  # noqa: S311 - nothing secret
 
     def _first_trial(self, number: int, cell: Cell) -> Trial:
         """The first replicate of a drawn cell; the others come next."""
