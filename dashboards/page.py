@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from dashboards import figures
 from dashboards.classes import ClassCounts, class_counts
 from dashboards.levels import label
+from dashboards.pictures import BUDGET, Albums, albums, picture_data, picture_labels
 from dashboards.ranking import objective
 from dashboards.views import (
     Column,
@@ -35,9 +36,15 @@ from dashboards.views import (
 )
 
 DIGITS = 6
-TABS = (("overview", "Overview"), ("trials", "Trials"), ("curves", "Curves"), ("classes", "Classes"))
+TABS = (
+    ("overview", "Overview"),
+    ("trials", "Trials"),
+    ("curves", "Curves"),
+    ("classes", "Classes"),
+    ("pictures", "Pictures"),
+)
 """Each is a panel, static/<name>.html."""
-SCRIPTS = ("core", "ranking", "curves", "classes", "table", "start")
+SCRIPTS = ("core", "ranking", "curves", "classes", "table", "pictures", "start")
 
 
 class Tile(NamedTuple):
@@ -57,6 +64,8 @@ class Section(NamedTuple):
     headline: str
     tiles: tuple[Tile, ...]
     splits: tuple[ClassCounts, ...]
+    albums: Albums
+    album_labels: Sequence[str]
     data: Mapping[str, Any]
 
 
@@ -73,7 +82,7 @@ def render(sweeps: Sequence[SweepTables]) -> str:
     )
     environment.filters.update(shown=shown, setting=label, exact=_exact, metric=with_unit)
     environment.filters.update(groupwise=_groupwise, edges=_edges)
-    sections = [_section(sweep) for sweep in sweeps]
+    sections = [_section(sweep, BUDGET // len(sweeps)) for sweep in sweeps]
     drawn = {"curves": figures.learning_curves(), "classes": figures.class_heatmap(), "ranking": figures.ranking()}
     themes = {name: figures.theme(theme) for name, theme in figures.THEMES.items()}
     payload = {"themes": themes, "figures": drawn, "sweeps": [section.data for section in sections]}
@@ -86,6 +95,7 @@ def render(sweeps: Sequence[SweepTables]) -> str:
         sections=sections,
         tabs=TABS,
         payload=Markup(embedded(payload)),  # noqa: S704 - no < or > is left in it
+        pictures=Markup(embedded([picture_data(section.albums) for section in sections])),  # noqa: S704 - nor here
     )
 
 
@@ -147,10 +157,10 @@ def _edges(columns: Sequence[Column]) -> list[str]:
     return ["", *(" edge" if group != before else "" for before, group in pairwise(groups))]
 
 
-def _section(sweep: SweepTables) -> Section:
+def _section(sweep: SweepTables, picture_bytes: int) -> Section:
     view, board, splits = overview(sweep), leaderboard(sweep), class_counts(sweep)
-    headline, data = _headline(sweep, view, board), _data(sweep, board, splits)
-    return Section(sweep, view, board, headline, _tiles(sweep, view), splits, data)
+    headline, data, found = _headline(sweep, view, board), _data(sweep, board, splits), albums(sweep, picture_bytes)
+    return Section(sweep, view, board, headline, _tiles(sweep, view), splits, found, picture_labels(sweep, found), data)
 
 
 def _headline(sweep: SweepTables, view: Overview, board: Leaderboard) -> str:

@@ -259,18 +259,29 @@ def dashboard(
         Path | None, typer.Option("-o", metavar="FILE", help="Where to; <NAME>.html when left out.")
     ] = None,
     is_open: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pictures", metavar="KEY", help="Show this trial's pictures too: the beginning of its key; repeatable."
+        ),
+    ] = None,
     storage: StorageOption = STORAGE,
 ) -> None:
     """Write one self-contained HTML page that compares trials and sweeps."""
     from dashboards.page import render
+    from sweeper.pictures import find_keys, missing
     from sweeper.results import sweep_tables
     from sweeper.running import facts
     from sweeper.store import Folder
 
-    sweeps = [_existing(storage, name) for name in names]
-    page = render([sweep_tables(sweep, _stored(sweep), facts(sweep, _stored(sweep))) for sweep in sweeps])
+    sweeps = [_existing(storage, name) for name in dict.fromkeys(names)]
+    keys = find_keys(sweeps, pictures or ())
     target = (output or Path(f"{names[0]}.html")).absolute()
-    Folder(str(target.parent)).write(target.name, page.encode())
+    if target.is_dir():
+        raise InputError(f"{target} is a folder; give the name of a file")
+    tables = [sweep_tables(sweep, _stored(sweep), facts(sweep, _stored(sweep)), keys) for sweep in sweeps]
+    missing(keys, [sweep.pictures for sweep in tables])
+    Folder(str(target.parent)).write(target.name, render(tables).encode())
     print(target)
     if is_open:
         typer.launch(target.as_uri())

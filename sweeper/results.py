@@ -16,6 +16,7 @@ from dashboards.ranking import best as best
 from dashboards.terminal import print_results as print_results
 from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
+from sweeper.pictures import read_pictures
 from sweeper.space import Space, setting_steps
 from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.trial import Trial, canonical_json
@@ -118,19 +119,25 @@ def _parsed(text: str, kind: Callable[[str], Any]) -> Any:
     return kind(text or "nan") if kind is float else kind(text)
 
 
-def sweep_tables(sweep: Sweep, experiment: Experiment, facts: Mapping[str, str]) -> SweepTables:
-    """Everything that the dashboard shows of a sweep."""
+def sweep_tables(
+    sweep: Sweep, experiment: Experiment, facts: Mapping[str, str], pictures: Sequence[str] = ()
+) -> SweepTables:
+    """Everything that the dashboard shows of a sweep; pictures of the best trial and of those with the given keys."""
     records, axes, objective = sweep.records(), Space.of(experiment.search).names, experiment.objective
+    trials = trials_table(records, axes)
+    winner = best(trials, objective.metric, objective.mode)
+    pictured = {*pictures, *(() if winner is None else (str(trials["key"][winner]),))}
     return SweepTables(
         sweep.name,
         experiment.description,
         axes,
         objective.metric,
         objective.mode,
-        trials_table(records, axes),
+        trials,
         history_table(records),
         per_class_table(sweep, records),
         facts,
+        pictures=read_pictures(sweep, sorted(pictured.intersection(trials["key"]))),
     )
 
 

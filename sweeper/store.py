@@ -32,6 +32,7 @@ from fsspec.implementations.local import LocalFileSystem
 from sweeper.trial import Trial, TrialState
 
 TEMPORARY = ".tmp"
+TRIES = 5
 Row = dict[str, float]
 T = TypeVar("T")
 
@@ -223,8 +224,15 @@ class TrialFolder(Folder):
         return self.parsed("result.json", _result)
 
     def record(self) -> Record | None:
-        """What the folder knows of this trial; None before its `trial.json` was written."""
-        names = set(self.names())
+        """What the folder knows of this trial, which may be running; None before its `trial.json` was written."""
+        for _ in range(TRIES):
+            try:
+                return self._record(set(self.names()))
+            except FileNotFoundError:  # it went on between the listing and the reading
+                continue
+        return self._record(set(self.names()))
+
+    def _record(self, names: set[str]) -> Record | None:
         if "trial.json" not in names:
             return None
         trial = self.read_trial()

@@ -1,6 +1,6 @@
 // The page: tabs, addresses, printing.
 
-const CHARTS = { ranking: drawRanking, curves: drawCurves, classes: drawClasses };
+const CHARTS = { ranking: drawRanking, curves: drawCurves, classes: drawClasses, pictures: drawPictures };
 const sections = all(".sweep");
 const sweepOf = element => data.sweeps[element.closest(".sweep").dataset.index];
 const visible = element => printing || element.offsetParent !== null;

@@ -1,0 +1,53 @@
+"""Which trials' pictures the dashboard shows, and the files that they left."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sweeper.store import Sweep
+
+ENDING = ".png"
+
+
+class PictureError(ValueError):
+    """Why the pictures that were asked for cannot be shown."""
+
+
+def find_keys(sweeps: Sequence[Sweep], prefixes: Iterable[str]) -> list[str]:
+    """The trial keys that begin with each prefix, in any of the sweeps. Raises PictureError unless each fits one trial."""
+    known = {key for sweep in sweeps for key in sweep.folder.sub("trials").names()}
+    return list(dict.fromkeys(_find_key(sweeps, known, prefix) for prefix in prefixes))
+
+
+def _find_key(sweeps: Sequence[Sweep], known: Iterable[str], prefix: str) -> str:
+    found = sorted(key for key in known if key.startswith(prefix.lower()))
+    where = " or ".join(repr(sweep.name) for sweep in sweeps)
+    if not prefix or not found:
+        raise PictureError(
+            f"no trial of {where} has a key that begins with {prefix!r}; `sweeper export {sweeps[0].name}` lists the keys"
+        )
+    if len(found) > 1:
+        some = ", ".join(found[:5]) + (" and more" if len(found) > 5 else "")
+        raise PictureError(
+            f"{len(found)} trials of {where} have keys that begin with {prefix!r} ({some}); give more of it"
+        )
+    return found[0]
+
+
+def read_pictures(sweep: Sweep, keys: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
+    """By trial key, the PNG files of `artifacts/pictures` by their names without the ending; none for who left none."""
+    return {key: pictures for key in keys if (pictures := _of_trial(sweep, key))}
+
+
+def _of_trial(sweep: Sweep, key: str) -> dict[str, bytes]:
+    folder = sweep.trial(key).artifacts.sub("pictures")
+    return {name.removesuffix(ENDING): folder.read(name) for name in folder.names() if name.endswith(ENDING)}
+
+
+def missing(asked: Iterable[str], shown: Iterable[Mapping[str, object]]) -> None:
+    """Raises PictureError that names a trial which was asked for and left no picture in any sweep."""
+    there = {key for pictures in shown for key in pictures}
+    for key in asked:
+        if key not in there:
+            raise PictureError(
+                f"trial {key} left no pictures: complete trials draw them when they end, and `sweeper explain` draws those "
+                "of a trial whose model was kept (artifacts: {models: all})"
+            )
