@@ -137,7 +137,8 @@ def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
 def _print_results(sweep: "Sweep", experiment: "Experiment", top: int | None) -> None:
     from rich.console import Console
 
-    from sweeper.results import print_results, trials_table
+    from dashboards.terminal import print_results
+    from sweeper.results import trials_table
     from sweeper.space import Space
 
     axes = Space.of(experiment.search).names
@@ -230,26 +231,31 @@ def results(
 @app.command()
 def export(
     name: NameArgument,
-    form: Annotated[str, typer.Option("--format", help="csv, json, parquet or markdown.")] = "csv",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="csv|json|parquet|markdown|latex|html|xlsx",
+            help="Guessed from FILE's ending when left out; csv on stdout.",
+        ),
+    ] = None,
     output: Annotated[str | None, typer.Option("-o", metavar="FILE", help="Where to; stdout when left out.")] = None,
-    table: Annotated[str, typer.Option(help="trials, history or per-class.")] = "trials",
+    table: Annotated[
+        str, typer.Option(metavar="trials|cells|history|per-class", help="A row a trial, cell, epoch or class.")
+    ] = "trials",
     storage: StorageOption = STORAGE,
 ) -> None:
     """Write a table of a sweep to a file."""
-    from sweeper import results as tables
+    from sweeper import exports, results
     from sweeper.source import unknown
-    from sweeper.space import Space
 
     sweep = _existing(storage, name)
-    records = sweep.records()
-    makers = {
-        "trials": lambda: tables.trials_table(records, Space.of(_stored(sweep).search).names),
-        "history": lambda: tables.history_table(records),
-        "per-class": lambda: tables.per_class_table(sweep, records),
-    }
-    if table not in makers:
-        raise InputError(unknown(table, makers, "table"))
-    tables.export(makers[table](), form, output)
+    if table not in results.TABLES:
+        raise InputError(unknown(table, results.TABLES, "table"))
+    form = form or exports.format_of(output)
+    exports.export(results.named_table(table, sweep, _stored(sweep)), form, output, f"{name} {table}")
+    if output not in (None, "-"):
+        print(os.path.abspath(output))
 
 
 @app.command()

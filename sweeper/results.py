@@ -1,25 +1,20 @@
-"""The sweep folder's records as tidy tables, and their exports. How they look is the business of `dashboards`."""
+"""The sweep folder's records as tidy tables. `sweeper.exports` writes them, `dashboards` shows them."""
 
 import csv
 import io
-import json
 import math
-import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 import pandas as pd
 
-from dashboards.ranking import best as best
-from dashboards.terminal import print_results as print_results
+from dashboards.cells import cells_table
 from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
 from sweeper.pictures import read_pictures
 from sweeper.space import Space, setting_steps
 from sweeper.store import Folder, Record, StoreError, Sweep
-from sweeper.trial import Trial, canonical_json
+from sweeper.trial import Trial
 
 FIXED = {
     "key": "str",
@@ -33,12 +28,7 @@ FIXED = {
 PER_CLASS = {"split": str, "class_index": int, "class": str, "id": str, "images": int, "correct": int, "top1": float}
 SPLIT_METRICS = [f"{split}/{what}" for split in ("val", "test", "train") for what in ("loss", "top1", "top5", "ece")]
 METRICS = (*SPLIT_METRICS, "lr", "epoch_seconds", "images_per_second", "peak_memory_mib")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-MARKUP = str.maketrans({"\\": "\\\\", "|": "\\|", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
-
-
-class ExportError(ValueError):
-    """Why a table cannot be written, for the person who asked."""
+TABLES = ("trials", "cells", "history", "per-class")
 
 
 def trials_table(records: Sequence[Record], axes: Sequence[str]) -> pd.DataFrame:
@@ -141,101 +131,13 @@ def sweep_tables(
     )
 
 
-def export(table: pd.DataFrame, format: str, path: str | None) -> None:
-    """Write a table as csv, json, parquet or markdown: whole, or not at all. No path, or "-": text to stdout.
-
-    csv, json and parquet keep full precision; markdown is for reading and has six significant digits.
-    Raises ExportError.
-    """
-    if format not in FORMATS:
-        nearest = "".join(f"; did you mean {name}?" for name in get_close_matches(format, FORMATS, 1))
-        raise ExportError(f"no format {format!r}; allowed {', '.join(FORMATS)}{nearest}")
-    content = FORMATS[format](table)
-    if path is not None and path != "-":
-        _write(os.path.realpath(path), content if isinstance(content, bytes) else content.encode())
-    elif isinstance(content, bytes):
-        raise ExportError(f"{format} is not text; give it a file with -o FILE")
-    else:
-        sys.stdout.write(content)
-
-
-def _write(path: str, content: bytes) -> None:
-    if os.path.isdir(path):
-        raise ExportError(f"{path} is a folder; give the name of a file")
-    try:
-        Folder(".").write(path, content)
-    except OSError as error:
-        raise ExportError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _rows(table: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """The rows as Python values, None for what is missing."""
-    columns = [[None if _is_missing(value) else value for value in values.tolist()] for _, values in table.items()]
-    return list(zip(*columns, strict=True))
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
-
-
-def to_csv(table: pd.DataFrame) -> str:
-    """Comma-separated values; texts that a spreadsheet would run as formulas begin with an apostrophe."""
-    rows = [tuple(table.columns), *_rows(table)]
-    return "".join(",".join(map(_csv_cell, row)) + "\n" for row in rows)
-
-
-def _csv_cell(value: Any) -> str:
-    text = _text(value)
-    if isinstance(value, str) and text.startswith(FORMULA_STARTS):
-        text = "'" + text
-    is_quoted = any(character in text for character in ',"\r\n') or text != text.strip()
-    return '"' + text.replace('"', '""') + '"' if is_quoted else text
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return canonical_json(value) if isinstance(value, list | tuple | dict) else str(value)
-
-
-def to_json(table: pd.DataFrame) -> str:
-    """Objects, one a row, in a list. Strict JSON: null for missing and NaN, the texts "inf" and "-inf"."""
-    rows = [{name: _finite(value) for name, value in zip(table.columns, row, strict=True)} for row in _rows(table)]
-    return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
-
-
-def to_parquet(table: pd.DataFrame) -> bytes:
-    """Parquet with the columns' types; a column of lists or of mixed values becomes JSON texts."""
-    columns = {name: _parquet_column(values) for name, values in table.items()}
-    return bytes(pd.DataFrame(columns).to_parquet(index=False))
-
-
-def _parquet_column(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    if values.dtype != object or all(_is_missing(value) or isinstance(value, str) for value in values):
-        return values
-    texts = [None if _is_missing(value) else json.dumps(value, ensure_ascii=False) for value in values]
-    return pd.Series(texts, dtype="str", index=values.index)
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """A pipe table; what Markdown or HTML would take for markup is escaped."""
-    rule = ["---:" if pd.api.types.is_numeric_dtype(dtype) else "---" for dtype in table.dtypes]
-    lines = [map(_markdown_cell, table.columns), rule, *(map(_markdown_cell, row) for row in _rows(table))]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _markdown_cell(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else _text(value)
-    return " ".join(text.translate(MARKUP).split())
-
-
-FORMATS: dict[str, Callable[[pd.DataFrame], str | bytes]] = {
-    "csv": to_csv,
-    "json": to_json,
-    "parquet": to_parquet,
-    "markdown": to_markdown,
-}
+def named_table(name: str, sweep: Sweep, experiment: Experiment) -> pd.DataFrame:
+    """One of TABLES. Raises KeyError for another name."""
+    records, axes, objective = sweep.records(), Space.of(experiment.search).names, experiment.objective
+    makers: dict[str, Callable[[], pd.DataFrame]] = {
+        "trials": lambda: trials_table(records, axes),
+        "cells": lambda: cells_table(trials_table(records, axes), axes, objective.metric, objective.mode),
+        "history": lambda: history_table(records),
+        "per-class": lambda: per_class_table(sweep, records),
+    }
+    return makers[name]()

@@ -89,7 +89,7 @@ def _note_excluded(sweep: Sweep, experiment: Experiment, console: Console) -> No
         return
     import pandas as pd
 
-    from sweeper.results import to_csv
+    from sweeper.exports import to_csv
 
     sweep.folder.write("excluded.csv", to_csv(pd.DataFrame(excluded, columns=["sample", "class", "reason"])).encode())
     console.print(f"{told_excluded(excluded)}; the list is {sweep.folder.at('excluded.csv')}", markup=False)
@@ -161,7 +161,8 @@ def facts(sweep: Sweep, experiment: Experiment) -> dict[str, str]:
 
 
 def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], register: str | None) -> Parent:
-    from sweeper.results import to_csv, trials_table
+    from sweeper.exports import to_csv
+    from sweeper.results import trials_table
     from sweeper.space import Space
 
     git = git_state()

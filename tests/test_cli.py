@@ -87,14 +87,11 @@ def test_results_ranks_trials_and_top_cuts(storage: Path) -> None:
     assert sum("complete" in line and "0." in line for line in lines) == 3
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "parquet", "markdown"])
+@pytest.mark.parametrize("form", ["csv", "json", "parquet", "xlsx"])
 def test_export_writes_the_trials_table_in_full(storage: Path, tmp_path: Path, form: str) -> None:
-    file = tmp_path / f"table.{form}"
-    here("export", "small", "--storage", storage, "--format", form, "-o", file)
-    readers = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet}
-    if form == "markdown":
-        assert file.read_text().count("\n") == 2 + 8
-        return
+    file = tmp_path / "new" / f"table.{form}"
+    assert here("export", "small", "--storage", storage, "-o", file).stdout == f"{file}\n"
+    readers = {"csv": pd.read_csv, "json": pd.read_json, "parquet": pd.read_parquet, "xlsx": pd.read_excel}
     table = readers[form](file)
     assert list(table.columns[:9]) == [
         "key", "number", "name", "state", "seed", "epochs_run", "best_epoch", "lr", "model.width",
@@ -102,6 +99,19 @@ def test_export_writes_the_trials_table_in_full(storage: Path, tmp_path: Path, f
     results = {path.parent.name: json.loads(path.read_text()) for path in storage.glob("small/trials/*/result.json")}
     for row in table.to_dict("records"):
         assert row["val/top1"] == pytest.approx(results[str(row["key"])]["summary"]["val/top1"], rel=1e-12)
+
+
+def test_export_has_cells_for_people_and_programs(storage: Path) -> None:
+    exact = here("export", "small", "--storage", storage, "--table", "cells").stdout
+    trials = pd.read_csv(io.StringIO(here("export", "small", "--storage", storage).stdout))
+    for row in pd.read_csv(io.StringIO(exact)).to_dict("records"):
+        own = trials[(trials["lr"] == row["lr"]) & (trials["model.width"] == row["model.width"])]["test/top1"]
+        assert (row["seeds"], row["complete"]) == (2, 2)
+        assert row["test/top1_mean"] == pytest.approx(own.mean(), rel=1e-12)
+        assert row["test/top1_std"] == pytest.approx(own.std(ddof=1), rel=1e-9)
+    shown = here("export", "small", "--storage", storage, "--table", "cells", "--format", "latex").stdout
+    assert r"test/top1 &" in shown
+    assert shown.count(r" \pm ") >= 4
 
 
 def test_export_has_history_and_classes(storage: Path) -> None:
@@ -146,7 +156,7 @@ def test_schema_is_json_schema_and_init_writes_a_file_that_reads(tmp_path: Path)
             ["run", "FILE", "--set", "model.widht=3", "--set", "train.epochs=0"],
             "train.epochs: given 0, allowed 1 or more",
         ),
-        (["export", "small", "--format", "cvs"], "did you mean csv"),
+        (["export", "small", "--format", "cvs"], "did you mean `csv`"),
         (["runn"], "runn"),
     ],
 )

@@ -1,10 +1,6 @@
-"""Records become tables that keep what the folder says, and exports that keep what the tables say."""
+"""Records become tables that keep what the folder says."""
 
-import csv
-import io
-import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +10,14 @@ from folders import SPACE, synthetic_trial, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
-from rich.console import Console
 
+from dashboards.ranking import best
 from sweeper import results
 from sweeper.store import Record, Result, StoreError, Sweep
 from sweeper.trial import TrialState
 
 AXES = tuple(SPACE)
 STATES = [state.value for state in TrialState]
-cells = st.text(max_size=12) | st.sampled_from(
-    ["=1+1", "@x", "+1", "-1", "\tx", "\rx", "a,b", 'a"b', "a\nb", "a\rb", "|", "\\|"]
-)
 floats = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -151,109 +144,8 @@ def test_the_best_trial_is_complete_else_pruned_and_never_nan(given_trials: list
     rows = [record({"lr": 0.1}, number, state, val_top1=value) for number, (state, value) in enumerate(given_trials)]
     pool = [t for t in given_trials if t[0] == "complete"] or [t for t in given_trials if t[0] == "pruned"]
     values = [value for _, value in pool if math.isfinite(value)]
-    found = results.best(results.trials_table(rows, ["lr"]), "val/top1", mode)
+    found = best(results.trials_table(rows, ["lr"]), "val/top1", mode)
     if not values:
         assert found is None
     else:
         assert given_trials[found] == (pool[0][0], max(values) if mode == "max" else min(values))
-
-
-@given(st.lists(st.tuples(cells, floats, st.integers(-(2**60), 2**60), st.booleans()), max_size=5))
-def test_csv_keeps_numbers_exactly_and_runs_no_formula(rows: list[tuple[Any, ...]]) -> None:
-    table = pd.DataFrame(rows, columns=["text", "float", "int", "bool"])
-    read = list(csv.reader(io.StringIO(results.to_csv(table), newline="")))
-    assert read[0] == ["text", "float", "int", "bool"]
-    for (text, number, whole, flag), line in zip(rows, read[1:], strict=True):
-        assert line[0] in (text, "'" + text)
-        assert not line[0].startswith(("=", "+", "-", "@", "\t", "\r"))
-        assert line[1] == "" if math.isnan(number) else float(line[1]) == number
-        assert line[2:] == [str(whole), str(flag)]
-
-
-@given(st.lists(st.tuples(cells, floats, st.integers(0, 9) | st.none()), max_size=5))
-def test_json_is_strict_and_exact(rows: list[tuple[Any, ...]]) -> None:
-    table = pd.DataFrame(rows, columns=["text", "float", "int"]).astype({"int": "Int64", "float": float})
-
-    def forbidden(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
-
-    read = json.loads(results.to_json(table), parse_constant=forbidden)
-    exact = [None if math.isnan(number) else str(number) if math.isinf(number) else number for _, number, _ in rows]
-    expected = [{"text": t, "float": x, "int": n} for (t, _, n), x in zip(rows, exact, strict=True)]
-    assert read == expected
-
-
-@given(st.lists(st.tuples(cells, floats), max_size=5))
-def test_every_markdown_row_has_its_cells(rows: list[tuple[Any, ...]]) -> None:
-    lines = results.to_markdown(pd.DataFrame(rows, columns=["te|xt", "float"])).splitlines()
-    assert len(lines) == len(rows) + 2
-    assert all(len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == 3 for line in lines)
-
-
-def test_parquet_keeps_types_and_bits(trials: pd.DataFrame, tmp_path: Path) -> None:
-    table = trials.assign(mixed=[None, True, "a", ["b"]] * 3, lists=[["flip"]] * 12)
-    results.export(table, "parquet", str(tmp_path / "t.parquet"))
-    read = pd.read_parquet(tmp_path / "t.parquet")
-    assert_frame_equal(read.drop(columns=["mixed", "lists"]), trials)
-    assert [value if pd.isna(value) else json.loads(value) for value in read["mixed"][1:4]] == [True, "a", ["b"]]
-
-
-def test_an_export_is_written_whole(trials: pd.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for format in ("csv", "json", "markdown"):
-        path = tmp_path / "new" / f"table.{format}"
-        results.export(trials, format, str(path))
-        results.export(trials, format, None)
-        assert path.read_text() == capsys.readouterr().out != ""
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["table.csv", "table.json", "table.markdown"]
-
-
-@pytest.mark.parametrize(
-    ("format", "path", "message"),
-    [
-        ("cvs", None, "did you mean csv"),
-        ("parquet", "-", "give it a file"),
-        ("csv", "/", "is a folder"),
-        ("csv", "/proc/none/t.csv", "cannot write /proc/none/t.csv"),
-    ],
-)
-def test_what_cannot_be_exported_is_explained(
-    trials: pd.DataFrame, format: str, path: str | None, message: str
-) -> None:
-    with pytest.raises(results.ExportError, match=message):
-        results.export(trials, format, path)
-
-
-def printed(
-    trials: pd.DataFrame, width: int, top: int | None = None, metric: str = "val/top1", mode: str = "max"
-) -> list[str]:
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    results.print_results(trials, AXES, metric, mode, top, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue().splitlines()
-
-
-def test_the_terminal_table_ranks_and_fits(trials: pd.DataFrame) -> None:
-    wide, narrow = printed(trials, 140), printed(trials, 80)
-    assert all(len(line) <= 80 for line in narrow)
-    assert [line.split()[0] for line in wide].count("*") == 1
-    complete = trials[trials["state"] == "complete"].sort_values("val/top1", ascending=False)
-    assert [line.split()[:2] for line in narrow if line.startswith("*")] == [["*", str(complete["number"].iloc[0])]]
-    order = [int(line.removeprefix("*").split()[0]) for line in wide[1 : 1 + len(complete)]]
-    assert order == complete["number"].tolist()
-    for part in ("momentum", "loss", "state", "top1", "smooth_cr"):
-        assert any(part in line for line in narrow)
-
-
-def test_the_terminal_table_takes_any_sweep() -> None:
-    hostile = results.trials_table(
-        [
-            record({"lr": 0.1, "momentum": 1, "loss": "[red]\x1b[2J" + "x" * 300}, val_top1=math.nan),
-            record({"lr": 0.2, "momentum": 1, "loss": "b"}, 1),
-        ],
-        AXES,
-    )
-    assert any("[red] [2J" in line for line in printed(hostile, 80))
-    assert not any("\x1b" in line or line.startswith("*") for line in printed(hostile, 80))
-    assert printed(results.trials_table([], AXES), 80) == ["No trials yet."]
-    assert any("Too narrow for" in line for line in printed(hostile, 25))
-    assert len(printed(hostile, 100, top=1)) == 3
