@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dashboards.cells import cells_table
+from dashboards.ranking import best
 from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
 from sweeper.pictures import read_pictures
