@@ -124,6 +124,7 @@ def _finish(
         _leave(publisher, sweep)
         raise
     console.print(f"dashboard: {page}")
+    _tell_undrawn(sweep, console)
     unpublished = publisher.finish(records, parent)
     if unpublished:
         console.print(
@@ -135,6 +136,14 @@ def _finish(
         note_published(sweep, records, publisher.uri)
         console.print(f"MLflow: {redacted(publisher.uri)}")
     return unpublished
+
+
+def _tell_undrawn(sweep: Sweep, console: Console) -> None:
+    """Say which trials lack pictures, and where the reasons are."""
+    found = sweep.folder.sub("trials").glob("*/artifacts/pictures/errors.txt")
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        console.print(f"some pictures could not be drawn; the numbers are whole. Why: {found[0]}{more}", style="yellow")
 
 
 def write_dashboard(sweep: Sweep, experiment: Experiment) -> str:

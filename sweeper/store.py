@@ -11,6 +11,9 @@
 <storage>/<name>/trials/<key>/checkpoint.pt  latest resumable state, checksummed
 <storage>/<name>/trials/<key>/result.json    only when the trial has ended
 <storage>/<name>/trials/<key>/artifacts/     per_class.csv, confusion.csv, predictions.parquet, model.pt
+<storage>/<name>/trials/<key>/artifacts/pictures/   predictions, mistakes, confusion and calibration, each .png;
+                                                    of the best trial saliency, kernels, kernels_deep and histograms too;
+                                                    errors.txt says which could not be drawn, and why
 """
 
 import json
@@ -22,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from glob import escape
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -110,6 +114,10 @@ class Folder:
             return []
         return sorted(PurePosixPath(path).name for path in listed)
 
+    def glob(self, pattern: str) -> list[str]:
+        """Where the files are that match a pattern below this folder, sorted."""
+        return sorted(str(path) for path in self.fs.glob(f"{escape(self.path)}/{pattern}"))
+
     def read(self, name: str) -> bytes:
         return bytes(self.fs.cat_file(self.at(name)))
 
@@ -193,6 +201,10 @@ class TrialFolder(Folder):
     def artifacts(self) -> Folder:
         return self.sub("artifacts")
 
+    @property
+    def pictures(self) -> Folder:
+        return self.artifacts.sub("pictures")
+
     def write_trial(self, trial: Trial) -> None:
         self.write_json("trial.json", asdict(trial))
 
@@ -208,7 +220,7 @@ class TrialFolder(Folder):
         self.remove("history.json")
         if result.state in (TrialState.COMPLETE, TrialState.DIVERGED):
             self.remove("checkpoint.pt")
-        for folder in (self, self.artifacts) if self.is_local else ():
+        for folder in (self, self.artifacts, self.pictures) if self.is_local else ():
             for name in folder.names():
                 if name.endswith(TEMPORARY):
                     folder.remove(name)

@@ -277,7 +277,7 @@ def scramble_test_images(of: Any) -> None:
 def test_no_model_is_left_when_none_is_wanted(tmp_path: Path) -> None:
     begun = begin(tmp_path, replace(experiment(epochs=1), artifacts=Artifacts("none")))
     begun.ended()
-    assert begun.folder.artifacts.names() == ["confusion.csv", "per_class.csv", "predictions.parquet"]
+    assert begun.folder.artifacts.names() == ["confusion.csv", "per_class.csv", "pictures", "predictions.parquet"]
 
 
 # Splits and sizes at the edge

@@ -11,7 +11,7 @@ from sweeper.data import DataError, Dataset, prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Objective, to_plain
 from sweeper.store import Result, Row, Sweep, TrialFolder
-from sweeper.training import artifacts, checkpoint, histograms
+from sweeper.training import artifacts, checkpoint, histograms, pictures
 from sweeper.training.loop import Trainer, peak_memory_mib
 from sweeper.training.metrics import Evaluation
 from sweeper.training.schedules import has_stopped
@@ -136,7 +136,7 @@ def _save(trainer: Trainer, progress: Progress, folder: TrialFolder) -> None:
 
 def _remove_torn(folder: TrialFolder) -> None:
     """Remove what a killed process was writing."""
-    for part in (folder, folder.artifacts):
+    for part in (folder, folder.artifacts, folder.pictures):
         for name in part.names():
             if name.endswith(".tmp"):
                 part.remove(name)
@@ -169,6 +169,8 @@ def _finish(
         evaluations = _evaluations(trainer, state)
         summary |= _named("test", evaluations["test"][1]) if "test" in evaluations else {}
         artifacts.write(folder.artifacts, dataset, evaluations)
+        if state is TrialState.COMPLETE:
+            pictures.write(folder.pictures, dataset, evaluations)
         if state is TrialState.COMPLETE and experiment.artifacts.models != "none":
             artifacts.write_model(
                 folder.artifacts, trainer.settings, dataset, trainer.feed.normalisation, progress.best_weights

@@ -1,6 +1,7 @@
 """Metrics of an evaluation, computed on the device and read once. Legend: N images, K classes, B bins."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -57,7 +58,28 @@ def confusion(predictions_N: Tensor, labels_N: Tensor, classes: int) -> Tensor:
 
 def calibration_error(confidences_N: Tensor, is_right_N: Tensor, bins: int = CALIBRATION_BINS) -> Tensor:
     """Expected calibration error over bins of equal width (Guo et al. 2017, equation 3)."""
-    bin_N = (confidences_N * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    bin_N = _confidence_bins(confidences_N, bins)
     gap_N = is_right_N.double() - confidences_N.double()
     gap_B = torch.zeros(bins, dtype=torch.float64, device=gap_N.device).index_add_(0, bin_N, gap_N)
     return gap_B.abs().sum() / len(gap_N)
+
+
+class Reliability(NamedTuple):
+    """Of each bin of confidence: its images, and their mean confidence and accuracy (NaN in an empty bin)."""
+
+    count_B: Tensor
+    confidence_B: Tensor
+    accuracy_B: Tensor
+
+
+def reliability(confidences_N: Tensor, is_right_N: Tensor, bins: int = CALIBRATION_BINS) -> Reliability:
+    """What a reliability diagram shows (Guo et al. 2017, figure 1), over the bins of `calibration_error`."""
+    bin_N = _confidence_bins(confidences_N, bins)
+    count_B = torch.bincount(bin_N, minlength=bins)
+    confidence_B = torch.bincount(bin_N, confidences_N.double(), minlength=bins) / count_B
+    return Reliability(count_B, confidence_B, torch.bincount(bin_N, is_right_N.double(), minlength=bins) / count_B)
+
+
+def _confidence_bins(confidences_N: Tensor, bins: int) -> Tensor:
+    """Bins of equal width, each with its upper edge."""
+    return (confidences_N * bins).ceil().long().sub(1).clamp(0, bins - 1)

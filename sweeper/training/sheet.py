@@ -12,6 +12,7 @@ from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Data
 from sweeper.training.augment import draw
+from sweeper.training.examples import spread
 from sweeper.training.feed import Feed
 from sweeper.training.mixing import draw_mixes
 
@@ -24,9 +25,9 @@ class SheetError(ValueError):
 
 
 def augmented_sheet(data: Data, dataset: Dataset, indices: Indices, rows: int = 8, draws: int = 8) -> Image.Image:
-    """A row an image, of as many classes as there are rows: as it is, then as `draws` epochs might show it."""
+    """A row an image, of as many classes as the rows allow: as it is, then as `draws` epochs might show it."""
     feed = Feed(data, dataset, indices, torch.device("cpu"))
-    at_N = torch.from_numpy(_one_a_class(dataset, indices, rows))
+    at_N = torch.from_numpy(indices.train_N[spread(np.asarray(dataset.labels_N[indices.train_N]), rows)])
     columns = [_pixels(feed, feed.seen(at_N))]
     columns += [_pixels(feed, _augmented(feed, at_N, seed)) for seed in range(draws)]
     captions = [dataset.classes[label].name for label in feed.labels_N[at_N].tolist()]
@@ -39,19 +40,6 @@ def write_sheet(sheet: Image.Image, file: Path) -> None:
         raise SheetError(f"given {file}, allowed a name that ends in {', '.join(ENDINGS)}")
     file.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(file)
-
-
-def _one_a_class(dataset: Dataset, indices: Indices, rows: int) -> NDArray[np.int64]:
-    """Training images of classes as far apart as the rows allow, the first of each; more of each when classes are few."""
-    labels_N = np.asarray(dataset.labels_N[indices.train_N])
-    classes = np.unique(labels_N)
-    wanted = classes[np.linspace(0, len(classes) - 1, rows).round().astype(int)]
-    found, seen = [], dict.fromkeys(classes.tolist(), 0)
-    for label in wanted.tolist():
-        own_N = indices.train_N[labels_N == label]
-        found.append(own_N[seen[label] % len(own_N)])
-        seen[label] += 1
-    return np.array(found)
 
 
 def _augmented(feed: Feed, at_N: Tensor, seed: int) -> Tensor:
