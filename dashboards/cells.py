@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboards.ranking import best, objective
+from dashboards.ranking import STATES, objective, ranked
 
 NOT_METRICS = ("key", "number", "name", "state", "seed", "epochs_run", "best_epoch")
 
@@ -16,8 +16,9 @@ def cells_table(trials: pd.DataFrame, axes: Sequence[str], metric: str, mode: st
     """One row a cell, best first by the mean objective over its complete trials; cells without one come last.
 
     `trials` is the trials table. Columns: the axes; `seeds` and `complete`, how many trials the cell has and how many
-    count; `best_key` and `best_number`, its best trial; then of each metric `<metric>_mean` and `<metric>_std` (ddof 1,
-    NaN for one seed) over the complete trials, NaN where one of them lacks the metric.
+    count; `states`, how many are in each; `best_key` and `best_number`, its best trial; then of each metric
+    `<metric>_mean` and `<metric>_std` (ddof 1, NaN for one seed) over the complete trials, NaN where one of them lacks
+    the metric.
     """
     cell = cell_numbers(trials, axes)
     complete = trials[trials["state"] == "complete"]
@@ -26,18 +27,30 @@ def cells_table(trials: pd.DataFrame, axes: Sequence[str], metric: str, mode: st
     table = first[list(axes)].copy()
     table["seeds"] = cell.value_counts()
     table["complete"] = cell[complete.index].value_counts().reindex(table.index, fill_value=0)
-    winners = {number: best(group, metric, mode) for number, group in trials.groupby(cell)}
-    table["best_key"] = pd.Series(
-        [None if row is None else trials.loc[row, "key"] for row in map(winners.get, table.index)], table.index, "str"
-    )
-    table["best_number"] = pd.Series(
-        [None if row is None else trials.loc[row, "number"] for row in map(winners.get, table.index)],
-        table.index,
-        "Int64",
-    )
+    table["states"] = _states(trials["state"], cell).reindex(table.index)
+    winners = _winners(trials, cell, metric, mode).reindex(table.index)
+    table["best_key"], table["best_number"] = winners["key"], winners["number"].astype("Int64")
     table = pd.concat([table, _moments(complete[metrics], cell[complete.index]).reindex(table.index)], axis=1)
     order = objective(table, f"{metric}_mean").sort_values(ascending=mode == "min", kind="stable", na_position="last")
     return table.loc[order.index].reset_index(drop=True)
+
+
+def _states(states: "pd.Series[str]", cell: "pd.Series[int]") -> "pd.Series[str]":
+    """Of each cell "2 complete, 1 pruned"."""
+    counts = pd.crosstab(cell, states)
+    counts = counts.reindex(columns=[state for state in STATES if state in counts])
+    rows = (
+        ", ".join(f"{count} {state}" for state, count in zip(counts.columns, row, strict=True) if count)
+        for row in counts.to_numpy().tolist()
+    )
+    return pd.Series(list(rows), counts.index, "str")
+
+
+def _winners(trials: pd.DataFrame, cell: "pd.Series[int]", metric: str, mode: str) -> pd.DataFrame:
+    """Key and number of each cell's best trial, by the rule of `ranking.best`; none where that trial has no number."""
+    ended = trials[trials["state"].isin(["complete", "pruned"])]
+    first = ended.loc[ranked(ended, metric, mode)].assign(cell=cell).drop_duplicates("cell")
+    return first[objective(first, metric).notna()].set_index("cell")[["key", "number"]]
 
 
 def cell_numbers(trials: pd.DataFrame, axes: Sequence[str]) -> "pd.Series[int]":

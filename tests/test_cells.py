@@ -6,8 +6,11 @@ import statistics
 import pandas as pd
 import pytest
 from folders import write_sweep
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dashboards.cells import cells_table
+from dashboards.ranking import STATES, best
 from sweeper.results import trials_table
 
 
@@ -34,12 +37,13 @@ def test_a_cell_has_the_mean_and_deviation_of_its_complete_trials() -> None:
         "max",
     )
     assert list(table.columns) == [
-        *("lr", "seeds", "complete", "best_key", "best_number"),
+        *("lr", "seeds", "complete", "states", "best_key", "best_number"),
         *("val/top1_mean", "val/top1_std", "test/top1_mean", "test/top1_std"),
     ]
     assert table["lr"].tolist() == [0.2, 0.1, 0.3]
     assert table["seeds"].tolist() == [1, 3, 2]
     assert table["complete"].tolist() == [1, 2, 0]
+    assert table["states"].tolist() == ["1 complete", "2 complete, 1 pruned", "1 pruned, 1 diverged"]
     assert table["best_key"].tolist() == ["k3", "k1", "k5"]
     assert table["best_number"].tolist() == [3, 1, 5]
     assert table["val/top1_mean"].tolist() == pytest.approx([0.8, 0.6, math.nan], nan_ok=True)
@@ -83,6 +87,18 @@ def test_a_metric_that_one_seed_lacks_has_no_mean() -> None:
 def test_no_trials_make_no_cells(axes: list[str]) -> None:
     assert len(cells_table(trials().iloc[:0], axes, "val/top1", "max")) == 0
     assert len(cells_table(trials((0.1, 0, "complete", 0.5, 0.4)), axes, "val/top1", "max")) == 1
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from(STATES), st.floats()), max_size=12),
+    st.sampled_from(["max", "min"]),
+)
+def test_the_best_of_a_cell_is_the_best_of_its_trials(rows: list[tuple[int, str, float]], mode: str) -> None:
+    given_trials = trials(*((lr, seed, state, value, 0.0) for seed, (lr, state, value) in enumerate(rows)))
+    for row in cells_table(given_trials, ["lr"], "val/top1", mode).to_dict("records"):
+        own = given_trials[given_trials["lr"] == row["lr"]]
+        winner = best(own, "val/top1", mode)
+        assert row["best_key"] == own["key"][winner] if winner is not None else pd.isna(row["best_key"])
 
 
 def test_the_cells_of_a_folder_are_those_of_its_records(tmp_path_factory: pytest.TempPathFactory) -> None:
