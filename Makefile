@@ -1,11 +1,12 @@
 # make quickstart   install and run a first sweep        make test   install what tests need and run them
 # make lint         ruff, mypy --strict, import layers   make lock   pin requirements.lock anew
+# make test-faults  break everything, everywhere
 # make audit        security rules, known vulnerabilities of the pinned packages
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart install test lint audit lock
+.PHONY: quickstart install test test-faults lint audit lock
 
 install: $(VENV)/.installed
 
@@ -22,6 +23,10 @@ quickstart: install
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Every fault at every place: a quarter of an hour and more. `make test` injects a few of them.
+test-faults: install
+	$(BIN)/python -m pytest tests/faults --long --timeout 7200 -n 2
 
 lint: install
 	$(BIN)/ruff check .

@@ -50,7 +50,7 @@ def weights_from(name: str, storage: str) -> ByClass:
         told = unknown(name, known, "sweep") if known else "there are no sweeps"
         raise BorrowError(f"{asked}: {told}, in {storage}")
     sweep = Sweep(storage, name)
-    best = best_record(sweep.records(), read_experiment(sweep.folder.read("experiment.yaml").decode(), name))
+    best = best_record(sweep.records(), read_experiment(sweep.experiment(), name))
     if best is None:
         raise BorrowError(f"{asked}: no trial of {name} is complete yet; run it first")
     table = per_class_table(sweep, [best]).query("split == 'val'").dropna(subset=["top1"])

@@ -120,7 +120,7 @@ def _existing(storage: str, name: str) -> "Sweep":
 def _stored(sweep: "Sweep") -> "Experiment":
     from sweeper.reading import read_experiment
 
-    return read_experiment(sweep.folder.read("experiment.yaml").decode(), sweep.folder.at("experiment.yaml"))
+    return read_experiment(sweep.experiment(), sweep.folder.at("experiment.yaml"))
 
 
 def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:

@@ -182,10 +182,8 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
         "dashboard.html": sweep.folder.read("dashboard.html"),
         "environment.txt": environment().encode(),
         "git.json": json.dumps(git, indent=1).encode(),
-        "machine.json": sweep.folder.read("machine.json"),
     }
-    if sweep.folder.exists("excluded.csv"):
-        files["excluded.csv"] = sweep.folder.read("excluded.csv")
+    files |= {name: sweep.folder.read(name) for name in ("machine.json", "excluded.csv") if sweep.folder.exists(name)}
     best = best_record(records, experiment)
     tags = {
         "sweeper.data_fingerprint": ",".join(fingerprints),
@@ -198,7 +196,7 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
 
 def _without_passwords(sweep: Sweep) -> bytes:
     """The experiment as it may be shown: without a password in `tracking.uri`."""
-    return redacted(sweep.folder.read("experiment.yaml").decode()).encode()
+    return redacted(sweep.experiment()).encode()
 
 
 def best_record(records: Sequence[Record], experiment: Experiment) -> Record | None:

@@ -16,33 +16,34 @@
                                                     errors.txt says which could not be drawn, and why
 """
 
-import json
-import math
 import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from glob import escape
-from pathlib import PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 import filelock
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
+from sweeper.folder import TEMPORARY, Folder, StoreError, opened_text, sealed_text
 from sweeper.trial import Trial, TrialState
 
-TEMPORARY = ".tmp"
+__all__ = [
+    "Folder",
+    "Machine",
+    "Record",
+    "Result",
+    "Row",
+    "StoreError",
+    "Sweep",
+    "TrialFolder",
+    "sweeps",
+]
+
 TRIES = 5
 Row = dict[str, float]
-T = TypeVar("T")
-
-
-class StoreError(ValueError):
-    """Something about a sweep folder that its owner must see to."""
 
 
 @dataclass(frozen=True)
@@ -87,107 +88,10 @@ class Machine:
     window: int
 
 
-class Folder:
-    """A folder on any fsspec filesystem whose files are written whole."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        self.fs, self.path = fsspec.core.url_to_fs(self.url)
-        self.is_local = isinstance(self.fs, LocalFileSystem)
-        if self.is_local:
-            self.url = self.path
-
-    def sub(self, *names: str) -> "Folder":
-        return Folder("/".join([self.url, *names]))
-
-    def at(self, name: str) -> str:
-        return str(PurePosixPath(self.path) / name)
-
-    def exists(self, name: str = "") -> bool:
-        return bool(self.fs.exists(self.at(name)))
-
-    def names(self) -> list[str]:
-        """The names in this folder, sorted; none when it does not exist."""
-        try:
-            listed = self.fs.ls(self.path, detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted(PurePosixPath(path).name for path in listed)
-
-    def glob(self, pattern: str) -> list[str]:
-        """Where the files are that match a pattern below this folder, sorted."""
-        return sorted(str(path) for path in self.fs.glob(f"{escape(self.path)}/{pattern}"))
-
-    def read(self, name: str) -> bytes:
-        return bytes(self.fs.cat_file(self.at(name)))
-
-    def write(self, name: str, content: bytes) -> None:
-        """Write a whole file: whoever reads `name` sees the old content or the new, even after a crash."""
-        if self.is_local:
-            _write_local(self.at(name), content)
-        else:
-            self.fs.pipe_file(self.at(name), content)
-
-    def remove(self, name: str) -> None:
-        """Remove a file; no error when there is none."""
-        try:
-            self.fs.rm_file(self.at(name))
-        except FileNotFoundError:
-            return
-
-    def read_json(self, name: str) -> Any:
-        """The content of a JSON file. Raises StoreError that names the file when it is torn or damaged."""
-        try:
-            return json.loads(self.read(name))
-        except ValueError as error:
-            raise StoreError(
-                f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work."
-            ) from error
-
-    def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
-        """What `parse` makes of a JSON file. Raises StoreError that names the file when that is not what was written."""
-        value = self.read_json(name)
-        try:
-            return parse(value)
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            told = f"{type(error).__name__}: {error}"
-            raise StoreError(f"{self.at(name)} is not what sweeper wrote ({told}). Restore or remove it.") from error
-
-    def write_json(self, name: str, value: Any) -> None:
-        """Write JSON; non-finite floats become the strings "nan", "inf" and "-inf"."""
-        text = json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        self.write(name, text.encode(errors="backslashreplace"))  # a lone surrogate, as in odd paths, as its escape
-
-
-def _write_local(path: str, content: bytes) -> None:
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = f"{path}.{secrets.token_hex(4)}{TEMPORARY}"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
-    folder_fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(folder_fd)
-    finally:
-        os.close(folder_fd)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+def _history(fields: dict[str, Any]) -> tuple[Row, ...]:
+    if fields.keys() != {"history"}:
+        raise ValueError(f"it has {', '.join(fields)}")
+    return _rows(fields["history"])
 
 
 def _rows(history: list[Mapping[str, Any]]) -> tuple[Row, ...]:
@@ -209,7 +113,7 @@ class TrialFolder(Folder):
         self.write_json("trial.json", asdict(trial))
 
     def write_history(self, history: tuple[Row, ...]) -> None:
-        self.write_json("history.json", history)
+        self.write_json("history.json", {"history": history})
 
     def write_result(self, result: Result) -> None:
         """End the trial. `history.json` and, unless the trial can go on from it, the checkpoint become needless.
@@ -252,7 +156,7 @@ class TrialFolder(Folder):
             result = self.read_result()
             return Record(trial, result.state, result.history, result)
         if "history.json" in names:
-            return Record(trial, TrialState.RUNNING, self.parsed("history.json", _rows))
+            return Record(trial, TrialState.RUNNING, self.parsed("history.json", _history))
         return Record(trial, TrialState.WAITING)
 
 
@@ -272,6 +176,22 @@ class Sweep:
 
     def exists(self) -> bool:
         return self.folder.exists("experiment.yaml")
+
+    def write_experiment(self, text: str) -> None:
+        """Keep the resolved experiment, unless it is there already."""
+        if not self.exists() or self.folder.read("experiment.yaml") != sealed_text(text):
+            self.folder.write("experiment.yaml", sealed_text(text))
+
+    def experiment(self) -> str:
+        """The text of `experiment.yaml`. Raises StoreError when it is not what was written."""
+        content = self.folder.read("experiment.yaml")
+        text = opened_text(content)
+        if text is None:
+            raise StoreError(
+                f"{self.folder.at('experiment.yaml')} is damaged: its checksum is wrong. Write it anew with `sweeper run "
+                "FILE`; or, if you have changed it on purpose, remove its first and last lines."
+            )
+        return text
 
     def machine(self) -> Machine | None:
         """What was decided when the sweep began; None before that."""

@@ -9,6 +9,17 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores; what needs more threads asks for them
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long", action="store_true", help="inject faults at every place, not at a few (make test-faults)"
+    )
+
+
+@pytest.fixture(scope="session")
+def is_long(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--long"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole sweeps first: they take longest, and two workers should end together."""
     items.sort(key=lambda item: item.path.name != "test_sweep.py")

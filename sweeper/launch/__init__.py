@@ -60,9 +60,7 @@ def _run(
 
 def store_experiment(sweep: Sweep, experiment: Experiment) -> None:
     """Keep the resolved experiment in the folder, for `resume` and for every reader."""
-    text = write_experiment(experiment).encode()
-    if not sweep.exists() or sweep.folder.read("experiment.yaml") != text:
-        sweep.folder.write("experiment.yaml", text)
+    sweep.write_experiment(write_experiment(experiment))
 
 
 def machine_for(sweeping: Sweeping, share: Share, at_once: int) -> Machine:

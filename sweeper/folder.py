@@ -1,0 +1,161 @@
+"""A folder on any fsspec filesystem whose files are written whole, and whose JSON and YAML carry their own checksum."""
+
+import hashlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from glob import escape
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+TEMPORARY = ".tmp"
+T = TypeVar("T")
+_JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
+_TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
+
+
+class StoreError(ValueError):
+    """Something about a sweep folder that its owner must see to."""
+
+
+class Folder:
+    """A folder on any fsspec filesystem whose files are written whole."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.fs, self.path = fsspec.core.url_to_fs(self.url)
+        self.is_local = isinstance(self.fs, LocalFileSystem)
+        if self.is_local:
+            self.url = self.path
+
+    def sub(self, *names: str) -> "Folder":
+        return Folder("/".join([self.url, *names]))
+
+    def at(self, name: str) -> str:
+        return str(PurePosixPath(self.path) / name)
+
+    def exists(self, name: str = "") -> bool:
+        return bool(self.fs.exists(self.at(name)))
+
+    def names(self) -> list[str]:
+        """The names in this folder, sorted; none when it does not exist."""
+        try:
+            listed = self.fs.ls(self.path, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(PurePosixPath(path).name for path in listed)
+
+    def glob(self, pattern: str) -> list[str]:
+        """Where the files are that match a pattern below this folder, sorted."""
+        return sorted(str(path) for path in self.fs.glob(f"{escape(self.path)}/{pattern}"))
+
+    def read(self, name: str) -> bytes:
+        return bytes(self.fs.cat_file(self.at(name)))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a whole file: whoever reads `name` sees the old content or the new, even after a crash."""
+        if self.is_local:
+            _write_local(self.at(name), content)
+        else:
+            self.fs.pipe_file(self.at(name), content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; no error when there is none."""
+        try:
+            self.fs.rm_file(self.at(name))
+        except FileNotFoundError:
+            return
+
+    def read_json(self, name: str) -> Any:
+        """The content of a JSON file. Raises StoreError that names the file when a bit of it has changed."""
+        try:
+            return json.loads(_opened_json(self.read(name)))
+        except ValueError as error:
+            raise StoreError(
+                f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work."
+            ) from error
+
+    def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
+        """What `parse` makes of a JSON file. Raises StoreError that names the file when that is not what was written."""
+        value = self.read_json(name)
+        try:
+            return parse(value)
+        except (TypeError, KeyError, AttributeError, ValueError) as error:
+            told = f"{type(error).__name__}: {error}"
+            raise StoreError(f"{self.at(name)} is not what sweeper wrote ({told}). Restore or remove it.") from error
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write a JSON object of one member or more; non-finite floats become the strings "nan", "inf" and "-inf"."""
+        text = json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False)
+        body = text.removesuffix("\n}").encode(
+            errors="backslashreplace"
+        )  # a lone surrogate, as in odd paths, as its escape
+        self.write(name, body + _JSON_SEAL + _digest(body) + _JSON_END)
+
+
+def _write_local(path: str, content: bytes) -> None:
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = f"{path}.{secrets.token_hex(4)}{TEMPORARY}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.remove(temporary)
+        raise
+    folder_fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _opened_json(content: bytes) -> bytes:
+    """JSON without its seal. JSON that never had one, written by hand, is taken as it is."""
+    body, seal, rest = content.rpartition(_JSON_SEAL)
+    if not seal:
+        return content
+    if rest != _digest(body) + _JSON_END:
+        raise ValueError("its checksum is wrong")
+    return body + b"\n}"
+
+
+def sealed_text(text: str) -> bytes:
+    """A text of lines between a comment that says who wrote it and one that holds its checksum."""
+    body = _TEXT_HEAD + text.encode()
+    return body + _TEXT_SEAL + _digest(body) + b"\n"
+
+
+def opened_text(content: bytes) -> str | None:
+    """What `sealed_text` was given, or a text by another hand; None when a bit of ours has changed."""
+    body, seal, rest = content.rpartition(_TEXT_SEAL)
+    is_torn = not seal and content[: len(_TEXT_HEAD)] == _TEXT_HEAD[: len(content)]
+    if is_torn or (seal and rest != _digest(body) + b"\n"):
+        return None
+    try:
+        return (body if seal else content).decode().removeprefix(_TEXT_HEAD.decode())
+    except UnicodeDecodeError:
+        return None
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()

@@ -1,0 +1,113 @@
+"""A process that has imported all that a sweep needs, and forks a child for each command: a run is then as quick as its work.
+
+Reads a JSON list [arguments, step] a line from stdin. Of a step above 0 the child dies there as `kill -9` would end it:
+steps are the openings, synchronisations and renamings by which files are written, in their order. At a synchronisation the
+second half of the file has not reached the disk. Answers with [exit code, steps taken] a line, -1 for steps of one that died.
+"""
+
+import builtins
+import importlib
+import json
+import os
+import struct
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+from unittest import mock
+
+DIED = 137
+
+
+class Steps:
+    """Counts, and dies at the step it is told to."""
+
+    def __init__(self, last: int) -> None:
+        self.last, self.taken = last, 0
+
+    def take(self, torn: int | None = None) -> None:
+        self.taken += 1
+        if self.taken == self.last:
+            if torn is not None:
+                os.ftruncate(torn, os.fstat(torn).st_size // 2)
+            os._exit(DIED)
+
+    def before(self, do: Callable[..., Any], is_writing: Callable[..., bool]) -> Callable[..., Any]:
+        def stepping(*arguments: Any, **named: Any) -> Any:
+            if is_writing(*arguments, **named):
+                self.take()
+            return do(*arguments, **named)
+
+        return stepping
+
+    def synchronising(self, do: Callable[[int], None]) -> Callable[[int], None]:
+        def stepping(descriptor: int) -> None:
+            is_file = os.readlink(f"/proc/self/fd/{descriptor}").rpartition("/")[2].partition(".")[2] != ""
+            self.take(descriptor if is_file else None)
+            do(descriptor)
+
+        return stepping
+
+
+def is_opened_to_write(path: object, mode: str = "r", *rest: Any, **named: Any) -> bool:
+    return not isinstance(path, int) and any(letter in mode for letter in "wax+")
+
+
+def always(*arguments: Any, **named: Any) -> bool:
+    return True
+
+
+def child(arguments: list[str], last: int, told: int) -> None:
+    from sweeper.cli import main
+
+    steps, code = Steps(last), 0
+    with (
+        open(os.devnull, "w") as nothing,
+        redirect_stdout(nothing),
+        redirect_stderr(nothing),
+        mock.patch.object(sys, "argv", ["sweeper", *arguments]),
+        mock.patch.object(builtins, "open", steps.before(open, is_opened_to_write)),
+        mock.patch.object(os, "replace", steps.before(os.replace, always)),
+        mock.patch.object(os, "rename", steps.before(os.rename, always)),
+        mock.patch.object(os, "makedirs", steps.before(os.makedirs, always)),
+        mock.patch.object(os, "fsync", steps.synchronising(os.fsync)),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    os.write(told, struct.pack("i", steps.taken))
+    os._exit(code)
+
+
+def serve() -> None:
+    for name in (
+        "torch._dynamo",
+        "torchvision",
+        "mlflow.pytorch",
+        "optuna",
+        "pandas",
+        "plotly",
+        "sweeper.launch.inline",
+    ):
+        importlib.import_module(name)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        arguments, last = json.loads(line)
+        hears, told = os.pipe()
+        process = os.fork()
+        if not process:
+            try:
+                child(arguments, last, told)
+            finally:  # it must not go on as a second server
+                os._exit(70)
+        os.close(told)
+        _, status = os.waitpid(process, 0)
+        answer = os.read(hears, 4)
+        os.close(hears)
+        taken = struct.unpack("i", answer)[0] if answer else -1
+        print(json.dumps([os.waitstatus_to_exitcode(status), taken]), flush=True)
+
+
+if __name__ == "__main__":
+    serve()

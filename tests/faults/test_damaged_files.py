@@ -1,0 +1,103 @@
+"""Files of a sweep folder that are torn, empty or have a flipped bit: refused by name, or read as they were."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeper.store import Machine, Result, StoreError, Sweep
+from sweeper.trial import TrialState
+from tests.command import here, table
+from tests.test_store import ROWS, TRIAL
+
+EXPERIMENT = """
+name: grid
+data: {name: digits, image_size: 8, classes: 3}
+model: {name: logistic_regression}
+train: {epochs: 2, batch_size: 64}
+search: {space: {lr: [0.1, 0.03]}}
+artifacts: {models: none}
+"""
+FILES = ("experiment.yaml", "machine.json", "trial.json", "result.json", "history.json")
+
+
+def written(root: Path, name: str) -> tuple[Path, Callable[[], object]]:
+    """A file as sweeper writes it, and what reads it."""
+    sweep = Sweep(str(root), "grid")
+    trial = sweep.trial(TRIAL.key)
+    trial.write_trial(TRIAL)
+    sweep.write_experiment(EXPERIMENT)
+    sweep.write_machine(Machine("cpu", "AMX", "bfloat16", 1, 4))
+    trial.write_history(ROWS)
+    if name == "result.json":
+        trial.write_result(Result(TrialState.COMPLETE, {"val/top1": 0.8125}, ROWS, best_epoch=1))
+    readers = {"experiment.yaml": sweep.experiment, "machine.json": sweep.machine}
+    folder = sweep.folder.path if name in readers else trial.path
+    return Path(folder, name), readers.get(name, trial.record)
+
+
+def check(file: Path, read: Callable[[], object], whole: object, damaged: bytes) -> None:
+    file.write_bytes(damaged)
+    try:
+        found, told = read(), str(file)
+    except StoreError as error:
+        found, told = whole, str(error)
+    assert found == whole
+    assert str(file) in told
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_is_noticed_or_changes_nothing(name: str, tmp_path: Path, is_long: bool) -> None:
+    file, read = written(tmp_path, name)
+    content, whole = file.read_bytes(), read()
+    bits = range(8 * len(content))
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.sampled_from(bits))
+    def flipped(bit: int) -> None:
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        check(file, read, whole, bytes(damaged))
+
+    if is_long:
+        for bit in bits:
+            flipped.hypothesis.inner_test(bit)
+    else:
+        flipped()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_torn_file_is_noticed_or_changes_nothing(name: str, tmp_path: Path) -> None:
+    file, read = written(tmp_path, name)
+    content, whole = file.read_bytes(), read()
+    for length in range(len(content)):
+        check(file, read, whole, content[:length])
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    storage = tmp_path_factory.mktemp("ended")
+    file = storage / "grid.yaml"
+    file.write_text(EXPERIMENT)
+    here("run", file, "--storage", storage, "--executor", "inline")
+    return storage
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, b'{"state": "comp'], ids=["empty", "zeros", "torn"])
+@pytest.mark.parametrize("name", ["experiment.yaml", "machine.json", "trials/*/trial.json", "trials/*/result.json"])
+def test_a_command_names_the_damaged_file_and_goes_on_when_it_is_removed(
+    name: str, damage: bytes, ended: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(ended, tmp_path, dirs_exist_ok=True)
+    file = next((tmp_path / "grid").glob(name))
+    file.write_bytes(damage)
+    for command in ("resume",) if name == "machine.json" else ("resume", "results", "status"):
+        done = here(command, "grid", "--storage", tmp_path, expect=2)
+        assert str(file) in done.stderr
+        assert "Traceback" not in done.stderr
+    file.unlink()
+    here("run", tmp_path / "grid.yaml", "--storage", tmp_path, "--executor", "inline")
+    assert table(tmp_path, "grid") == table(ended, "grid")
