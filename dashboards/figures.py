@@ -15,7 +15,8 @@ Json = dict[str, Any]
 class Theme:
     """Colours of one scheme. `categories` and both scales can be told apart by colour-blind readers.
 
-    `ordered` runs from low to high axis values, `accuracy` from 0 to 1; `states` has one colour a trial state.
+    `ordered` runs from low to high axis values, `accuracy` from 0 to 1, `change` from less by way of the same to more;
+    `states` has one colour a trial state.
     """
 
     ink: str
@@ -28,6 +29,7 @@ class Theme:
     categories: tuple[str, ...]
     ordered: tuple[str, ...]
     accuracy: tuple[str, ...]
+    change: tuple[str, ...]
     states: dict[str, str]
 
 
@@ -43,6 +45,7 @@ THEMES = {
         categories=("#0072b2", "#d55e00", "#009e73", "#b8578c", "#8f6b00", "#4a9fd4", "#5b4b9a", "#6b7280"),
         ordered=("#7ec95c", "#2f9d88", "#31688e", "#443a83", "#5a1f7d"),
         accuracy=("#f8f5ea", "#d6e7c6", "#93ccb9", "#4aa3b6", "#2369a1", "#153668"),
+        change=("#b04a00", "#e8a06a", "#f6f4ee", "#6fb1da", "#005a92"),
         states={
             "complete": "#2b6ca3",
             "pruned": "#c28a0e",
@@ -63,6 +66,7 @@ THEMES = {
         categories=("#56b4e9", "#f08a4b", "#34c79b", "#e79ac4", "#e6c84f", "#8fa8ff", "#b49cf0", "#9ba4af"),
         ordered=("#45659c", "#2f8f9d", "#35b779", "#9fd93a", "#fde725"),
         accuracy=("#171d26", "#1b3d52", "#1e6a78", "#3c9886", "#86c48e", "#e2efa4"),
+        change=("#f7a56f", "#a3541f", "#20252c", "#2b6f9c", "#7cc8f2"),
         states={
             "complete": "#5a9fd6",
             "pruned": "#e0b040",
@@ -87,8 +91,7 @@ def theme(of: Theme) -> Json:
         "yaxis": axis,
         "hoverlabel": {"bgcolor": of.panel, "bordercolor": of.muted, "font": font, "align": "left"},
     }
-    scale = [[i / (len(of.accuracy) - 1), colour] for i, colour in enumerate(of.accuracy)]
-    template = go.layout.Template(layout=layout, data={"heatmap": [{"colorscale": scale}]})
+    template = go.layout.Template(layout=layout, data={"heatmap": [{"colorscale": _scale(of.accuracy)}]})
     return {
         "template": template.to_plotly_json(),
         "ink": of.ink,
@@ -97,8 +100,13 @@ def theme(of: Theme) -> Json:
         "accent": of.accent,
         "categories": of.categories,
         "states": of.states,
+        "change": _scale(of.change),
         "ordered": {n: _samples(of.ordered, n) for n in range(1, MOST + 2)},
     }
+
+
+def _scale(colours: tuple[str, ...]) -> list[list[Any]]:
+    return [[i / (len(colours) - 1), colour] for i, colour in enumerate(colours)]
 
 
 def _samples(scale: tuple[str, ...], count: int) -> list[str]:
@@ -106,7 +114,7 @@ def _samples(scale: tuple[str, ...], count: int) -> list[str]:
     return [str(colour) for colour in sample_colorscale(list(scale), points)]
 
 
-def _json(figure: go.Figure) -> Json:
+def as_json(figure: go.Figure) -> Json:
     """A figure without Plotly's default template; the scripts put the theme's in its place."""
     plain: Json = figure.to_plotly_json()
     plain["layout"].pop("template", None)
@@ -116,7 +124,7 @@ def _json(figure: go.Figure) -> Json:
 def learning_curves() -> Json:
     """Four traces to copy and fill: validation, training, where a trial ended, and the highlighted trial."""
     hover = {"connectgaps": False, "hovertemplate": "<b>%{text}</b><br>epoch %{x}: %{y}<extra></extra>"}
-    return _json(
+    return as_json(
         go.Figure(
             data=[
                 go.Scatter(mode="lines", **hover),
@@ -140,7 +148,7 @@ def class_heatmap() -> Json:
     """One heatmap to fill: trials down, classes across, accuracy as colour."""
     bar = {"thickness": 10, "outlinewidth": 0, "tickformat": ".0%"}
     bar |= {"len": 200, "lenmode": "pixels", "y": 1, "yanchor": "top"}
-    return _json(
+    return as_json(
         go.Figure(
             data=[go.Heatmap(hoverinfo="text", xgap=1, ygap=1, colorbar=bar, hoverongaps=False)],
             layout={
@@ -168,7 +176,7 @@ def class_heatmap() -> Json:
 def ranking() -> Json:
     """Two traces to fill: each trial's objective and its test metric, by rank."""
     hover = "<b>%{text}</b><br>%{y}<extra></extra>"
-    return _json(
+    return as_json(
         go.Figure(
             data=[
                 go.Scatter(mode="markers", hovertemplate=hover),

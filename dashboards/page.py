@@ -15,9 +15,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from dashboards import figures
+from dashboards.class_figures import class_figures
 from dashboards.classes import ClassCounts, class_counts
+from dashboards.effects import effects
 from dashboards.levels import label
 from dashboards.pictures import BUDGET, Albums, albums, picture_data, picture_labels
+from dashboards.predictions import CHARACTERS, image_sets
 from dashboards.ranking import objective
 from dashboards.views import (
     Column,
@@ -41,10 +44,14 @@ TABS = (
     ("trials", "Trials"),
     ("curves", "Curves"),
     ("classes", "Classes"),
+    ("confusion", "Confusion"),
     ("pictures", "Pictures"),
 )
 """Each is a panel, static/<name>.html."""
-SCRIPTS = ("core", "ranking", "curves", "classes", "table", "pictures", "start")
+SCRIPTS = (
+    *("core", "ranking", "curves", "table", "elements", "chooser", "statistics", "predictions"),
+    *("classes", "bars", "effects", "compare", "confusion", "pictures", "start"),
+)
 
 
 class Tile(NamedTuple):
@@ -82,8 +89,10 @@ def render(sweeps: Sequence[SweepTables]) -> str:
     )
     environment.filters.update(shown=shown, setting=label, exact=_exact, metric=with_unit)
     environment.filters.update(groupwise=_groupwise, edges=_edges)
-    sections = [_section(sweep, BUDGET // len(sweeps)) for sweep in sweeps]
+    budgets = BUDGET // len(sweeps), CHARACTERS // len(sweeps)
+    sections = [_section(sweep, *budgets) for sweep in sweeps]
     drawn = {"curves": figures.learning_curves(), "classes": figures.class_heatmap(), "ranking": figures.ranking()}
+    drawn |= class_figures()
     themes = {name: figures.theme(theme) for name, theme in figures.THEMES.items()}
     payload = {"themes": themes, "figures": drawn, "sweeps": [section.data for section in sections]}
     return environment.get_template("template.html").render(
@@ -157,9 +166,9 @@ def _edges(columns: Sequence[Column]) -> list[str]:
     return ["", *(" edge" if group != before else "" for before, group in pairwise(groups))]
 
 
-def _section(sweep: SweepTables, picture_bytes: int) -> Section:
+def _section(sweep: SweepTables, picture_bytes: int, characters: int) -> Section:
     view, board, splits = overview(sweep), leaderboard(sweep), class_counts(sweep)
-    headline, data, found = _headline(sweep, view, board), _data(sweep, board, splits), albums(sweep, picture_bytes)
+    headline, data, found = _headline(sweep, view, board), _data(sweep, board, splits, characters), albums(sweep, picture_bytes)
     return Section(sweep, view, board, headline, _tiles(sweep, view), splits, found, picture_labels(sweep, found), data)
 
 
@@ -201,7 +210,7 @@ def _tiles(sweep: SweepTables, view: Overview) -> tuple[Tile, ...]:
     return tuple(tiles)
 
 
-def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts]) -> dict[str, Any]:
+def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts], budget: int) -> dict[str, Any]:
     """The numbers that the scripts draw: columns, not rows, and every text once."""
     trials, drawn = by_rank(sweep), curves(sweep)
     test = "test/" + sweep.metric.rpartition("/")[2]
@@ -221,6 +230,8 @@ def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts])
             "metrics": {name: rounded(values) for name, values in drawn.metrics.items()},
         },
         "classes": [split._asdict() | {"mean": rounded(split.mean)} for split in splits],
+        "effects": [[effect._asdict() for effect in effects(sweep, split)] for split in splits],
+        "images": [images._asdict() for images in image_sets(sweep, budget)],
     }
 
 

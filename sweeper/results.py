@@ -13,6 +13,7 @@ from dashboards.ranking import best
 from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
 from sweeper.pictures import read_pictures
+from sweeper.predictions import predictions_by_trial
 from sweeper.space import Space, setting_steps
 from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.trial import Trial
@@ -129,6 +130,7 @@ def sweep_tables(
         per_class_table(sweep, records),
         facts,
         pictures=read_pictures(sweep, sorted(pictured.intersection(trials["key"]))),
+        predictions=predictions_by_trial(sweep, (record.trial.key for record in records)),
     )
 
 

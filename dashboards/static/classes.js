@@ -53,16 +53,20 @@ const trialLabel = (sweep, i, letters) =>
 // How large cells come out, and so which labels there is room for.
 function classSpace(element, rows, columns, sweep, split) {
   const width = printing ? PRINT_WIDTH : element.clientWidth;
-  const longest = Math.max(...split.names.map(name => Math.min(22, name.length)), 1);
   const letters = width > 600 && columns <= 60 ? Math.floor((0.36 * width) / LETTER) : 0;
   const left = 45 + LETTER * Math.min(letters, Math.max(...sweep.trials.label.map(text => text.length)));
-  const cell = (width - left - 80) / Math.max(columns, 1), flat = longest * 7 < cell;
-  const row = rows <= 40 ? 27 : Math.max(2, Math.min(27, 1100 / rows)), top = flat ? 54 : 34 + longest * (cell < 18 ? 7.2 : 5.8);
+  const row = rows <= 40 ? 27 : Math.max(2, Math.min(27, 1100 / rows)), across = columnSpace(width - left - 80, split.names, columns);
   return {
-    letters, top, angle: flat ? 0 : cell < 18 ? -90 : -50, height: Math.max(rows * row, 60) + top + 16,
-    roomy: cell >= 32 && row >= 20, fine: cell < 6 || row < 6,
-    everyClass: Math.max(1, Math.ceil(13 / cell)), everyRow: Math.max(1, Math.ceil(15 / row)),
+    ...across, letters, height: Math.max(rows * row, 60) + across.top + 16,
+    roomy: across.cell >= 32 && row >= 20, fine: across.cell < 6 || row < 6, everyRow: Math.max(1, Math.ceil(15 / row)),
   };
+}
+
+// Columns in so many pixels, and the room for their names above them.
+function columnSpace(width, names, columns) {
+  const cell = width / Math.max(columns, 1), longest = Math.max(...names.map(name => Math.min(22, name.length)), 1);
+  const flat = longest * 7 < cell, top = flat ? 54 : 34 + longest * (cell < 18 ? 7.2 : 5.8);
+  return { cell, top, angle: flat ? 0 : cell < 18 ? -90 : -50, everyClass: Math.max(1, Math.ceil(13 / cell)) };
 }
 
 function describeClasses(panel, split) {

@@ -1,6 +1,10 @@
 // The page: tabs, addresses, printing.
 
-const CHARTS = { ranking: drawRanking, curves: drawCurves, classes: drawClasses, pictures: drawPictures };
+const CHARTS = {
+  ranking: drawRanking, curves: drawCurves, classes: drawClasses, bars: drawBars, comparison: drawComparison, effects: drawEffects,
+  confusion: drawConfusion, confusedPairs: drawConfusedPairs, confusionChange: drawConfusionChange, changedPairs: drawChangedPairs,
+  pictures: drawPictures,
+};
 const sections = all(".sweep");
 const sweepOf = element => data.sweeps[element.closest(".sweep").dataset.index];
 const visible = element => printing || element.offsetParent !== null;
@@ -51,9 +55,11 @@ function setUp(section) {
     suggestLog(sweep, section);
     curves.addEventListener("change", () => suggestLog(sweep, section));
   }
+  all("[data-bars]", section).forEach(chooser => setUpBars(sweep, chooser.closest(".panel")));
+  all("[data-a]", section).forEach(chooser => setUpPair(sweep, chooser.closest("[data-part]")));
   all(".panel", section).forEach(panel => all("select, input", panel).forEach(control => {
-    if (control.matches("[data-filter]")) return;
-    control.addEventListener(control.type === "search" ? "input" : "change", () => redraw(panel));
+    if (control.matches("[data-filter], .chooser *")) return;
+    control.addEventListener(control.type === "search" ? "input" : "change", () => redraw(control.closest("[data-part]") || panel));
   }));
 }
 
