@@ -20,7 +20,7 @@ def _bars() -> Json:
         go.Figure(
             data=[go.Bar(orientation="h", error_x=whisker, **hover)],
             layout={
-                "margin": MARGIN | {"t": 34},
+                "margin": MARGIN | {"t": 34, "r": 24},
                 "barmode": "group",
                 "bargap": 0.28,
                 "bargroupgap": 0.08,
@@ -35,7 +35,7 @@ def _bars() -> Json:
 
 def _effects() -> Json:
     """One heatmap to fill: axes down, classes across, the share of variance as colour."""
-    return as_json(_matrix(COLOUR_BAR | {"tickformat": ".0%"}, zmin=0, zmax=1))
+    return as_json(_matrix(COLOUR_BAR | {"tickformat": ".0%", "len": 140}, zmin=0, zmax=1))
 
 
 def _confusion() -> Json:

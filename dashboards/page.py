@@ -168,7 +168,8 @@ def _edges(columns: Sequence[Column]) -> list[str]:
 
 def _section(sweep: SweepTables, picture_bytes: int, characters: int) -> Section:
     view, board, splits = overview(sweep), leaderboard(sweep), class_counts(sweep)
-    headline, data, found = _headline(sweep, view, board), _data(sweep, board, splits, characters), albums(sweep, picture_bytes)
+    headline, found = _headline(sweep, view, board), albums(sweep, picture_bytes)
+    data = _data(sweep, board, splits, characters)
     return Section(sweep, view, board, headline, _tiles(sweep, view), splits, found, picture_labels(sweep, found), data)
 
 

@@ -46,19 +46,18 @@ const rightA = row => row.both + row.onlyA, rightB = row => row.both + row.onlyB
 const verdict = row => (isSignificant(row.logHolm) ? (row.onlyA > row.onlyB ? "A better" : "B better") : "");
 
 const COMPARED = [
-  ["class", "text"], ["images", "n"], ["A right %", "n", "of the class's images"], ["B right %", "n", "of the class's images"],
-  ["A − B", "n", "difference in percentage points"], ["only B right · only A right", "duel", "images on which the trials differ"],
-  ["only A", "n", "images that only A has right"], ["only B", "n", "images that only B has right"],
-  ["p", "n", "exact two-sided McNemar test"], ["p (Holm)", "n", "adjusted for the number of classes"], ["verdict", ""],
+  ["class", "text"], ["A − B", "n", "difference in percentage points"], ["p (Holm)", "n", "adjusted for the number of classes"],
+  ["verdict", "", "at the 5 % level after Holm's correction"], ["B ◂ ▸ A", "middle", "images that only one of them has right"],
+  ["only A", "n", "images that only A has right"], ["only B", "n", "images that only B has right"], ["p", "n", "exact two-sided McNemar test"],
+  ["A right %", "n", "of the class's images"], ["B right %", "n", "of the class's images"], ["images", "n"],
 ];
 
 function comparedRow(images, row, most) {
-  const name = make("span", { title: `${images.names[row.class]} (${images.ids[row.class]})` }, isolated(clip(images.names[row.class], 60)));
+  const right = number => [(100 * number / row.images).toFixed(1), number / row.images];
   return [
-    [name], [row.images, row.images], [(100 * rightA(row) / row.images).toFixed(1), rightA(row) / row.images],
-    [(100 * rightB(row) / row.images).toFixed(1), rightB(row) / row.images], [points(gain(row)), gain(row)], [duel(row, most), gain(row)],
-    [row.onlyA, row.onlyA], [row.onlyB, row.onlyB], [probability(row.logP), row.logP], [probability(row.logHolm), row.logHolm],
-    [make("b", {}, verdict(row))],
+    className(images, row.class), [points(gain(row)), gain(row)], [probability(row.logHolm), row.logHolm], [make("b", {}, verdict(row)), verdict(row)],
+    [duel(row, most), gain(row)], [row.onlyA, row.onlyA], [row.onlyB, row.onlyB], [probability(row.logP), row.logP],
+    right(rightA(row)), right(rightB(row)), [row.images, row.images],
   ];
 }
 

@@ -76,17 +76,15 @@ function distinct(names, most) {
 // Every true -> predicted pair of different classes as [true, predicted].
 const errorPairs = classes => range(classes).flatMap(r => range(classes).filter(c => c !== r).map(c => [r, c]));
 
-const className = (images, c) => [make("span", { title: images.names[c] }, isolated(clip(images.names[c], 50)))];
-
 function drawConfusedPairs(sweep, element) {
   const part = element.closest("[data-part]"), images = imagesOf(sweep, part), [a] = pairOf(part), counts = confusionOf(images, a);
   const most = errorPairs(counts.length).filter(([r, c]) => counts[r][c]).sort(([r, c], [s, d]) => counts[s][d] - counts[r][c] || r - s || c - d);
   if (!most.length) return element.replaceChildren(make("p", { class: "empty" }, "This trial mistook no image."));
   const rows = most.slice(0, LISTED_PAIRS).map(([r, c]) => {
     const share = counts[r][c] / total(counts[r]);
-    return [className(images, r), className(images, c), [counts[r][c], counts[r][c]], [percent(share), share]];
+    return [className(images, r), className(images, c), [counts[r][c], counts[r][c]], [(100 * share).toFixed(1), share]];
   });
-  const columns = [["true", "text"], ["predicted", "text"], ["images", "n"], ["of the true class", "n"]];
+  const columns = [["true", "text"], ["predicted", "text"], ["images", "n"], ["%", "n", "of the true class's images"]];
   element.replaceChildren(sortable("Most confused pairs", columns, rows));
 }
 
@@ -100,6 +98,6 @@ function drawChangedPairs(sweep, element) {
     className(images, r), className(images, c), [ofA[r][c], ofA[r][c]], [ofB[r][c], ofB[r][c]],
     [points(change([r, c]) / 100, 0), change([r, c])], [points(change([r, c]) / total(ofA[r])), change([r, c]) / total(ofA[r])],
   ]);
-  const columns = [["true", "text"], ["predicted", "text"], ["A", "n"], ["B", "n"], ["A − B", "n"], ["points of the true class", "n"]];
+  const columns = [["true", "text"], ["predicted", "text"], ["A", "n"], ["B", "n"], ["A − B", "n"], ["points", "n", "of the true class's images, in per cent"]];
   element.replaceChildren(sortable("Pairs that change most between the two trials", columns, rows));
 }

@@ -12,3 +12,7 @@ function predictionsOf(images, trial) {
   if (!images.unpacked.has(trial)) images.unpacked.set(trial, unpacked(images.predicted[images.trials.indexOf(trial)], images.width));
   return images.unpacked.get(trial);
 }
+
+// A cell of a table: the name of a class and what it sorts by.
+const className = (images, c) =>
+  [make("span", { title: `${images.names[c]} (${images.ids[c]})` }, isolated(clip(images.names[c], 50))), images.names[c]];
