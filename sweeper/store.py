@@ -78,7 +78,8 @@ class Record:
 class Machine:
     """What the machine decides and changes the last bits: decided once, kept in `machine.json`, honoured ever after.
 
-    `window` is the search's lag (see `sweeper.search`), `processor` the vector instructions or the kind of GPU.
+    `window` is the search's lag (see `sweeper.search`), `processor` the vector instructions or the kind of GPU, `software`
+    the versions that compute; empty in folders from before it was kept.
     """
 
     device: str
@@ -86,6 +87,7 @@ class Machine:
     precision: str
     threads: int
     window: int
+    software: str = ""
 
 
 def _history(fields: dict[str, Any]) -> tuple[Row, ...]:

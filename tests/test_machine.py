@@ -76,6 +76,15 @@ def test_another_processor_is_refused_with_both_names(here: Machine) -> None:
     assert "another name" in str(refusal.value)
 
 
+def test_other_versions_are_refused_with_both(here: Machine) -> None:
+    with pytest.raises(
+        machine.MachineError, match=r"began with sweeper 0.0.9, torch 2.1.0, here is sweeper"
+    ) as refusal:
+        machine.honour(replace(here, software="sweeper 0.0.9, torch 2.1.0"), CPU)
+    assert torch.__version__ in str(refusal.value)
+    machine.honour(replace(here, software=""), CPU)  # a folder from before versions were kept
+
+
 @no_gpu
 def test_a_sweep_that_began_on_a_gpu_is_refused_without_one(here: Machine) -> None:
     with pytest.raises(machine.MachineError, match="began on a GPU and none is here"):

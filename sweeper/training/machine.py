@@ -4,6 +4,7 @@ import os
 
 import torch
 
+import sweeper
 from sweeper.experiment import Resources
 from sweeper.store import Machine
 
@@ -20,6 +21,7 @@ def decide(device: str, threads: int, trials_at_once: int) -> Machine:
         precision="bfloat16" if has_fast_bfloat16(device) else "float32",
         threads=threads,
         window=1 if trials_at_once == 1 else 2 * trials_at_once,
+        software=software(),
     )
 
 
@@ -37,6 +39,11 @@ def honour(machine: Machine, resources: Resources) -> None:
         )
     if machine.device == "cuda" and not torch.cuda.is_available():
         raise MachineError("this sweep began on a GPU and none is here; its results would not be comparable")
+    if machine.software not in ("", software()):
+        raise MachineError(
+            f"this sweep began with {machine.software}, here is {software()}; their results may differ. Go on with those "
+            "versions, or give the experiment another name to begin anew with these"
+        )
     here = processor(machine.device)
     if here != machine.processor:
         raise MachineError(
@@ -56,6 +63,11 @@ def settle(machine: Machine) -> None:
     if machine.device == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
+
+
+def software() -> str:
+    """The versions of what computes a trial."""
+    return f"sweeper {sweeper.__version__}, torch {torch.__version__}"
 
 
 def processor(device: str) -> str:
