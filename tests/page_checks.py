@@ -4,7 +4,7 @@ OVERFLOWING = """
 [document.documentElement, ...document.querySelectorAll("main:not([hidden]) .panel:not([hidden]) *")].filter(e => {
   const limit = document.documentElement.clientWidth + 1, box = e.getBoundingClientRect();
   if (e === document.documentElement) return e.scrollWidth > limit;
-  const scrolls = e.closest(".scroll, .chart, .tabs, dd");
+  const scrolls = e.closest(".scroll, .chart, .frame, .tabs, dd");
   return !(scrolls && scrolls !== e) && box.width > 0 && box.right > limit;
 }).map(e => e.outerHTML.slice(0, 160))
 """

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from folders import write_sweep
+from page_checks import OVERFLOWING
 from pages import Elements, tables
 from PIL import Image
 
+from benchmarks.chromium import Browser
 from dashboards import page, views
 from dashboards.pictures import KINDS, albums
 from sweeper.pictures import PictureError, find_keys
@@ -84,6 +86,27 @@ def test_a_trial_is_found_by_the_beginning_of_its_key(sweep: Sweep) -> None:
         find_keys([sweep], [first])
     with pytest.raises(PictureError, match="no trial"):
         find_keys([sweep], [""])
+
+
+def test_pictures_are_loaded_when_their_tab_is_opened_and_changed_by_the_picker(
+    browser: Browser, sweep: Sweep, tmp_path: Path
+) -> None:
+    best, other = keys_by_rank(sweep)[0], keys_by_rank(sweep)[2]
+    given = {other: {"mistakes": png(1000, 50)}, best: {"kernels": png(5, 5), "calibration": png(30, 20)}}
+    (tmp_path / "page.html").write_text(page.render([with_pictures(sweep, given)]))
+    browser.looks(390, 800)
+    browser.open((tmp_path / "page.html").as_uri())
+    loaded = "Promise.all([...document.images].map(i => i.decode().then(() => [i.naturalWidth, i.alt])))"
+    assert browser.do(loaded) == []
+    browser.click("#s1-tab-pictures")
+    assert [width for width, _ in browser.do(loaded)] == [5, 30]
+    browser.do("p = document.querySelector('[data-album]'); p.value = 1; p.dispatchEvent(new Event('change'))")
+    ((width, alt),) = browser.do(loaded)
+    assert width == 1000
+    assert alt.startswith("Photographs that were classified wrongly; trial ")
+    assert browser.do("document.querySelector('.frame').tabIndex") == 0
+    assert browser.do(OVERFLOWING) == []
+    assert browser.complaints() == []
 
 
 EXPERIMENT = (
