@@ -276,8 +276,7 @@ def dashboard(
     """Write one self-contained HTML page that compares trials and sweeps."""
     from dashboards.page import render
     from sweeper.pictures import find_keys, missing
-    from sweeper.results import sweep_tables
-    from sweeper.running import facts
+    from sweeper.running import page_tables
     from sweeper.store import Folder
 
     sweeps = [_existing(storage, name) for name in dict.fromkeys(names)]
@@ -285,7 +284,7 @@ def dashboard(
     target = (output or Path(f"{names[0]}.html")).absolute()
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file")
-    tables = [sweep_tables(sweep, _stored(sweep), facts(sweep, _stored(sweep)), keys) for sweep in sweeps]
+    tables = [page_tables(sweep, _stored(sweep), keys) for sweep in sweeps]
     missing(keys, [sweep.pictures for sweep in tables])
     Folder(str(target.parent)).write(target.name, render(tables).encode())
     print(target)
@@ -314,7 +313,7 @@ def sync(
 @app.command()
 def ui(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
-    port: Annotated[int, typer.Option(help="On this machine only.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine only.")] = 5000,
     storage: StorageOption = STORAGE,
     uri: UriOption = None,
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,14 @@ from sweeper.progress import View
 from sweeper.provenance import environment, git_state
 from sweeper.search import Search
 from sweeper.store import Record, Sweep
-from sweeper.tracking import Parent, Publisher, is_published, note_published, tracking_uri
+from sweeper.tracking import Parent, Publisher, is_published, note_published, note_runs, run_pages, tracking_uri
 from sweeper.tracking.names import redacted
 from sweeper.trial import TrialState
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from dashboards.views import SweepTables
     from sweeper.tracking.logged_model import LoggedModel
 
 FAILED, NOT_PUBLISHED = 3, 4
@@ -117,6 +121,8 @@ def _finish(
     publisher: Publisher, sweep: Sweep, experiment: Experiment, console: Console, register: str | None = None
 ) -> list[str]:
     records = sweep.records()
+    publisher.settle(records)  # so that the page has links to the runs
+    note_runs(sweep, publisher)
     try:
         page = write_dashboard(sweep, experiment)
         parent = _parent(sweep, experiment, records, register)
@@ -149,10 +155,16 @@ def _tell_undrawn(sweep: Sweep, console: Console) -> None:
 def write_dashboard(sweep: Sweep, experiment: Experiment) -> str:
     """Write `dashboard.html` into the sweep folder; returns where it is."""
     from dashboards.page import render
+
+    sweep.folder.write("dashboard.html", render([page_tables(sweep, experiment)]).encode())
+    return sweep.folder.at("dashboard.html")
+
+
+def page_tables(sweep: Sweep, experiment: Experiment, pictures: Sequence[str] = ()) -> "SweepTables":
+    """All that the page shows of a sweep, with links to the runs that were published and more trials' pictures."""
     from sweeper.results import sweep_tables
 
-    sweep.folder.write("dashboard.html", render([sweep_tables(sweep, experiment, facts(sweep, experiment))]).encode())
-    return sweep.folder.at("dashboard.html")
+    return replace(sweep_tables(sweep, experiment, facts(sweep, experiment), pictures), links=run_pages(sweep))
 
 
 def facts(sweep: Sweep, experiment: Experiment) -> dict[str, str]:
@@ -174,11 +186,12 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
     from sweeper.results import trials_table
     from sweeper.space import Space
 
-    git = git_state()
+    git, axes = git_state(), Space.of(experiment.search).names
+    trials = trials_table(records, axes)
     fingerprints = sorted({str(record.trial.config["data"]["fingerprint"]) for record in records})
     files = {
         "experiment.yaml": _without_passwords(sweep),
-        "results.csv": to_csv(trials_table(records, Space.of(experiment.search).names)).encode(),
+        "results.csv": to_csv(trials).encode(),
         "dashboard.html": sweep.folder.read("dashboard.html"),
         "environment.txt": environment().encode(),
         "git.json": json.dumps(git, indent=1).encode(),
@@ -191,7 +204,18 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
         "sweeper.best_trial": best.trial.key if best else "",
     }
     is_over = all(record.result for record in records)
-    return Parent(files, tags, is_over, logged_model(sweep, best) if best else None, register)
+    model = logged_model(sweep, best) if best else None
+    return Parent(files, tags, is_over, model, register, {"leaderboard.json": leaderboard(trials, axes, experiment)})
+
+
+def leaderboard(trials: "pd.DataFrame", axes: Sequence[str], experiment: Experiment) -> "pd.DataFrame":
+    """One row a cell, best first, the objective right after the axes; without columns that are empty throughout."""
+    from dashboards.cells import cells_table
+
+    metric = experiment.objective.metric
+    table = cells_table(trials, axes, metric, experiment.objective.mode).dropna(axis="columns", how="all")
+    first = [name for name in (*axes, f"{metric}_mean", f"{metric}_std") if name in table.columns]
+    return table[[*first, *(name for name in table.columns if name not in first)]]
 
 
 def _without_passwords(sweep: Sweep) -> bytes:

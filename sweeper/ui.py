@@ -1,24 +1,94 @@
-"""MLflow's own UI, on loopback, over the store that a sweep is published to."""
+"""MLflow's own UI, open on a sweep: on loopback over a database, or where a tracking server has it."""
 
 import os
+import socket
+import subprocess
 import sys
+import time
+import webbrowser
 
 from rich.console import Console
 
 from sweeper.experiment import Experiment
-from sweeper.tracking import stored_uri
+from sweeper.tracking import pages, stored_uri
 from sweeper.tracking.database import make_database
 from sweeper.tracking.names import redacted
 
+START_SECONDS = 60.0
+
+
+class PortError(ValueError):
+    """A port that cannot be had, for the person who asked."""
+
 
 def serve(storage: str, experiment: Experiment | None, uri: str | None, port: int, console: Console) -> None:
-    """Become MLflow's server over a database, or say where a tracking server's own UI is."""
+    """Become MLflow's server over a database, or say where a tracking server's own UI has the sweep.
+
+    With a terminal and a display it is opened in the browser too. Raises PortError when the port is taken.
+    """
     uri = uri or (experiment.tracking.uri if experiment else None) or stored_uri(storage)
     if uri.startswith(("http://", "https://")):
-        console.print(f"the tracking server's own UI is at {redacted(uri)}")
+        page = _page(uri, pages.root(uri) or "", experiment, console)
+        console.print(f"the tracking server's own UI: {page}")
+        if _has_display():
+            webbrowser.open(page)
         return
+    _check_port(port, experiment)
     make_database(uri)
+    page = _page(uri, f"http://127.0.0.1:{port}", experiment, console)
+    console.print(f"MLflow over {redacted(uri)}; stop it with Ctrl-C\n{page}")
+    if _has_display():
+        opening = f"from sweeper import ui; ui.open_when_up({page!r}, {port}, {os.getpid()})"
+        subprocess.Popen([sys.executable, "-c", opening])
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    console.print(f"MLflow on http://127.0.0.1:{port} over {redacted(uri)}; stop it with Ctrl-C")
     arguments = ["server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])  # noqa: S606 - a list of words
+
+
+def _page(uri: str, root: str, experiment: Experiment | None, console: Console) -> str:
+    """The sweep's page; the first one, with a word about it, when the store has no such sweep."""
+    if experiment is None:
+        return root
+    found, trouble = pages.find_experiment(uri, experiment.name)
+    if found is None:
+        console.print(trouble, style="yellow")
+    return pages.experiment_page(root, found) if found else root
+
+
+def _has_display() -> bool:
+    has_screen = sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+    return sys.stderr.isatty() and has_screen
+
+
+def _check_port(port: int, experiment: Experiment | None) -> None:
+    if _is_free(port):
+        return
+    other = next((number for number in range(port + 1, port + 100) if _is_free(number)), None)
+    name = f" {experiment.name}" if experiment else ""
+    raise PortError(
+        f"port {port} is taken; if MLflow is running there already, it is at http://127.0.0.1:{port}"
+        + (f", else try another: sweeper ui{name} --port {other}" if other else "")
+    )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def open_when_up(page: str, port: int, server: int) -> None:
+    """Open a page as soon as the server answers, in a process beside it; not when the server has ended by then."""
+    limit = time.monotonic() + START_SECONDS
+    while os.getppid() == server and time.monotonic() < limit:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        except OSError:
+            time.sleep(0.2)
+            continue
+        webbrowser.open(page)
+        return

@@ -6,38 +6,82 @@ What could not be published stays in the folder, and `sweeper sync` publishes it
 import hashlib
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from sweeper.experiment import Experiment
 from sweeper.store import Record, StoreError, Sweep
+from sweeper.tracking import pages
+from sweeper.tracking.files import fingerprint
 from sweeper.tracking.names import redacted, sqlite_path, sqlite_uri
 from sweeper.tracking.publisher import Parent, Publisher
 from sweeper.trial import canonical_json
 
-__all__ = ["Parent", "Publisher", "digest", "is_published", "note_published", "stored_uri", "tracking_uri"]
+__all__ = [
+    "Parent",
+    "Publisher",
+    "is_published",
+    "note_published",
+    "note_runs",
+    "run_pages",
+    "stored_uri",
+    "tracking_uri",
+]
 
 
-def digest(records: Sequence[Record], uri: str) -> str:
+def _digest(sweep: Sweep, records: Sequence[Record], uri: str) -> str:
     """What a fully published sweep is remembered by in `published.json`, so that a run with nothing to do asks no server."""
-    ended = [(r.trial.key, r.state.value, r.result.ended if r.result else 0) for r in records]
+    ended = [
+        (r.trial.key, r.state.value, r.result.ended, fingerprint(sweep.trial(r.trial.key).artifacts))
+        if r.result
+        else (r.trial.key, r.state.value)
+        for r in records
+    ]
     return hashlib.sha256(canonical_json([redacted(uri), ended]).encode()).hexdigest()
 
 
 def is_published(sweep: Sweep, records: Sequence[Record], uri: str) -> bool:
     """Whether everything in the folder was published to `uri` before, and a database there is still there."""
-    if not sweep.folder.exists("published.json"):
-        return False
+    noted = _noted(sweep).get("digest")
     database = sqlite_path(uri)
-    if database is not None and not database.exists():
+    if noted is None or (database is not None and not database.exists()):
         return False
-    try:
-        noted: str = sweep.folder.read_json("published.json")["digest"]
-    except (StoreError, KeyError, TypeError):  # it may be removed, so it may be damaged too
-        return False
-    return noted == digest(records, uri)
+    return bool(noted == _digest(sweep, records, uri))
+
+
+def note_runs(sweep: Sweep, publisher: Publisher) -> None:
+    """Keep which run each trial has, as far as it is known, for those who make links to them."""
+    if publisher.run_ids:
+        runs = {"experiment_id": publisher.experiment_id, "runs": dict(publisher.run_ids)}
+        sweep.folder.write_json("published.json", {"uri": redacted(publisher.uri), **runs})
 
 
 def note_published(sweep: Sweep, records: Sequence[Record], uri: str) -> None:
-    sweep.folder.write_json("published.json", {"uri": redacted(uri), "digest": digest(records, uri)})
+    """Keep that everything was published, with the runs that are known of this store."""
+    noted, shown = _noted(sweep), redacted(uri)
+    noted = noted if noted.get("uri") == shown else {}
+    sweep.folder.write_json("published.json", {**noted, "uri": shown, "digest": _digest(sweep, records, uri)})
+
+
+def _noted(sweep: Sweep) -> dict[str, Any]:
+    """What `published.json` has. It may be removed, so it may be damaged too."""
+    try:
+        noted = sweep.folder.read_json("published.json") if sweep.folder.exists("published.json") else {}
+    except StoreError:
+        return {}
+    return noted if isinstance(noted, dict) else {}
+
+
+def run_pages(sweep: Sweep) -> dict[str, str]:
+    """The address of each published trial's run by trial key, on the store that the sweep was published to last.
+
+    For a database: where `sweeper ui` serves it unless it is told another port.
+    """
+    noted = _noted(sweep)
+    uri, experiment_id, runs = noted.get("uri"), noted.get("experiment_id"), noted.get("runs")
+    root = pages.root(uri) if isinstance(uri, str) else None
+    if root is None or not isinstance(experiment_id, str) or not isinstance(runs, dict):
+        return {}
+    return {key: pages.run_page(root, experiment_id, str(run)) for key, run in runs.items()}
 
 
 def tracking_uri(given: str | None, experiment: Experiment, sweep: Sweep) -> str:

@@ -1,7 +1,6 @@
 """The databases that MLflow is given directly, without a tracking server."""
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -9,9 +8,8 @@ import filelock
 from mlflow import MlflowClient
 
 from sweeper.store import Folder
-from sweeper.tracking.names import sqlite_path, sqlite_uri
+from sweeper.tracking.names import DATABASE, sqlite_path, sqlite_uri
 
-DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
 OTHERS_SECONDS = 60.0
 
 

@@ -14,14 +14,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag, ViewType
 
 from sweeper.experiment import Experiment
 from sweeper.store import Result, Row, Sweep
 from sweeper.tracking.database import artifact_location, make_database
+from sweeper.tracking.files import PER_CLASS, contents, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
 from sweeper.tracking.names import storable
+from sweeper.tracking.tables import TAG as TABLES_TAG
+from sweeper.tracking.tables import table_json, tables_tag
 from sweeper.tracking.values import batches_of, class_metrics, params_of
 from sweeper.trial import Trial, TrialState
 
@@ -37,7 +41,7 @@ STATUS = {
 }
 RUNS_A_REQUEST = 1000
 NAME_LENGTH, TAG_LENGTH = 250, 8000
-TRIAL_FILES = ("per_class.csv", "confusion.csv", "predictions.parquet")
+FILES_TAG = "sweeper.files"  # a digest of the files that a run was given
 
 
 @dataclass
@@ -77,13 +81,12 @@ class SweepRuns:
     def _experiment(self, name: str, uri: str) -> str:
         """The experiment's id. One that was deleted comes back, with its runs."""
         found = self.client.get_experiment_by_name(name)
-        if found and found.lifecycle_stage == "deleted":
+        if found is None:
+            place = artifact_location(uri, self.sweep.storage, name)
+            return str(self.client.create_experiment(name, place))
+        if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(found.experiment_id)
-        if found:
-            return str(found.experiment_id)
-        return str(
-            self.client.create_experiment(name, artifact_location=artifact_location(uri, self.sweep.storage, name))
-        )
+        return str(found.experiment_id)
 
     def _single_runs(self) -> dict[str, Run]:
         """This sweep's runs by trial key, the parent as "".
@@ -126,10 +129,11 @@ class SweepRuns:
         tags = {"sweeper.state": state.value, "mlflow.parentRunId": self.parent.info.run_id}
         run = self.runs.get(trial.key)
         if run and result and _is_ended(run, result) and tags.items() <= run.tags.items():
+            self._upload_new(trial, run, result)
             return
         if run is None:
             run = self._created(trial, history, result, tags)
-        self._log(run, trial, history, result, tags)
+        self._log(run, trial, history, result, tags | (self._file_tags(trial, run) if result else {}))
         if result:
             self._upload_of(trial, run.run_id, result)
         self._set_status(run, STATUS[state], result)
@@ -179,9 +183,23 @@ class SweepRuns:
         final |= class_metrics(self.sweep.trial(trial.key).artifacts)
         return [Metric(name, value, at, step) for name, value in final.items() if name not in run.metrics]
 
-    def _upload_of(self, trial: Trial, run_id: str, result: Result) -> None:
+    def _file_tags(self, trial: Trial, run: _Published) -> dict[str, str]:
+        """What tells which files a run has, and which of them is a table."""
         folder = self.sweep.trial(trial.key).artifacts
-        files = {name: folder.read(name) for name in TRIAL_FILES if folder.exists(name)}
+        tables = [PER_CLASS] if folder.exists("per_class.csv") else []
+        tags = {FILES_TAG: fingerprint(folder), TABLES_TAG: tables_tag(tables, run.tags.get(TABLES_TAG))}
+        return {name: value for name, value in tags.items() if value != "[]"}
+
+    def _upload_new(self, trial: Trial, run: _Published, result: Result) -> None:
+        """Upload the files of a run that was whole, if some came after: the tags last, for they say that it is done."""
+        tags = self._file_tags(trial, run)
+        if not tags.items() <= run.tags.items():
+            self._upload_of(trial, run.run_id, result)
+            self.client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()])
+            run.tags.update(tags)
+
+    def _upload_of(self, trial: Trial, run_id: str, result: Result) -> None:
+        files = contents(self.sweep.trial(trial.key).artifacts)
         if result.error:
             files["error.txt"] = result.error.encode("utf-8", "backslashreplace")
         self._upload(run_id, files)
@@ -189,7 +207,9 @@ class SweepRuns:
     def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             for name, content in files.items():
-                Path(scratch, name).write_bytes(content)
+                place = Path(scratch, name)
+                place.parent.mkdir(exist_ok=True)
+                place.write_bytes(content)
             if files:
                 self.client.log_artifacts(run_id, scratch)
 
@@ -205,13 +225,22 @@ class SweepRuns:
         """Log the best trial's network on the parent run, once for each best trial, and register it when asked."""
         log_model(self.client, self.parent, model, register)
 
-    def publish_parent(self, files: Mapping[str, bytes], tags: Mapping[str, str], is_over: bool) -> None:
-        """Give the parent run its files and tags; FINISHED when every trial has ended, KILLED when the sweep stopped."""
+    def publish_parent(
+        self, files: Mapping[str, bytes], tables: Mapping[str, pd.DataFrame], tags: Mapping[str, str], is_over: bool
+    ) -> None:
+        """Give the parent run its files, tables by file name, and tags; FINISHED when every trial has ended, else KILLED."""
         run_id = self.parent.info.run_id
-        self._upload(run_id, files)
+        self._upload(run_id, {**files, **{name: _as_json(table) for name, table in tables.items()}})
         told = {**tags, "mlflow.note.content": self.description}
+        if tables:
+            told[TABLES_TAG] = tables_tag(tables, self.parent.data.tags.get(TABLES_TAG))
         self.client.log_batch(run_id, tags=[RunTag(name, storable(value, TAG_LENGTH)) for name, value in told.items()])
         self.client.set_terminated(run_id, "FINISHED" if is_over else "KILLED")
+
+
+def _as_json(table: pd.DataFrame) -> bytes:
+    rows = table.astype(object).where(table.notna(), None).itertuples(index=False, name=None)
+    return table_json(list(table.columns), rows)
 
 
 def _silence() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 MAX_LENGTH = 200
+DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
 _USER = re.compile(r"://(?:[^\s/:@]*:\S*|[^\s/@]*)@")  # rather too much than too little of a password
 _SECRET = re.compile(r"([?&;][\w.-]*(?:pass|pwd|token|secret|key|credential)[\w.-]*=)[^\s&;'\"]+", re.IGNORECASE)

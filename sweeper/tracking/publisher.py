@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,12 @@ from sweeper.experiment import Experiment
 from sweeper.store import Record, Result, Row, Sweep
 from sweeper.tracking.names import redacted
 from sweeper.tracking.news import News, news_of, news_of_end
+from sweeper.tracking.trouble import is_outage, sentence
 from sweeper.trial import Trial, TrialState
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sweeper.tracking.logged_model import LoggedModel
     from sweeper.tracking.mlflow_store import SweepRuns
 
@@ -32,13 +35,14 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Parent:
-    """What the parent run carries: files by name, tags, and the best trial's network when there is one."""
+    """What the parent run carries: files by name, tags, tables by file name, the best trial's network if there is one."""
 
     files: Mapping[str, bytes]
     tags: Mapping[str, str]
     is_over: bool
     model: "LoggedModel | None" = None
     register: str | None = None
+    tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
 
 
 class Publisher:
@@ -60,9 +64,10 @@ class Publisher:
         self.missing: list[str] = ["the parent run"]
         self.trouble: str | None = None
         self.is_outage = self.was_troubled = False
-        self.tries = 0
+        self.tries = self.troubles = 0
         self.deadline = self.busy_until = float("inf")
         self.runs: SweepRuns | None = None
+        self.experiment_id, self.run_ids = "", dict[str, str]()
         self.thread = threading.Thread(target=self._work, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -88,7 +93,7 @@ class Publisher:
     def _tell(self, news: News) -> None:
         with self.changed:
             self._take(news)
-            self.changed.notify()
+            self.changed.notify_all()
 
     def _take(self, news: News) -> None:
         """Note news, with the rows that a trial's earlier, unpublished news had."""
@@ -96,6 +101,19 @@ class Publisher:
         if before and news.result is None and len(before.history) > len(news.history):
             news = replace(news, history=before.history)
         self.news[news.trial.key] = news
+
+    def settle(self, records: Sequence[Record]) -> None:
+        """Publish the trials as the folder now has them, before the parent run is described.
+
+        Waits for as long as something gets published, and 20 s more; after any trouble no longer, for `finish` tries again.
+        """
+        with self.changed:
+            for record in records:
+                self._take(news_of(record))
+            self.changed.notify_all()
+            troubles, is_waiting = self.troubles, True
+            while is_waiting and self.news and self.troubles == troubles and not self.tries:
+                is_waiting = self.changed.wait(self.patience)
 
     def finish(self, records: Sequence[Record], parent: Parent) -> list[str]:
         """Publish the folder as it now is, then the parent run. Returns what could not be published (empty: all was).
@@ -108,7 +126,7 @@ class Publisher:
             self.records, self.parent = records, parent
             self.deadline = time.monotonic() + self.patience
             self.busy_until = time.monotonic() + STALL_SECONDS
-            self.changed.notify()
+            self.changed.notify_all()
         while self.thread.is_alive() and time.monotonic() < self.busy_until:
             self.thread.join(0.2)
         with self.changed:
@@ -173,7 +191,10 @@ class Publisher:
         try:
             action()
         except Exception as error:
-            self.trouble, self.is_outage, self.was_troubled = _sentence(error, self.uri), _is_outage(error), True
+            with self.changed:
+                self.trouble, self.is_outage, self.was_troubled = sentence(error, self.uri), is_outage(error), True
+                self.troubles += 1
+                self.changed.notify_all()
             return False
         return True
 
@@ -185,11 +206,14 @@ class Publisher:
         return self.runs
 
     def _publish(self, news: News) -> None:
-        self._connected().publish(news.trial, news.history, news.result, news.is_running)
+        runs = self._connected()
+        runs.publish(news.trial, news.history, news.result, news.is_running)
+        self.experiment_id, self.run_ids[news.trial.key] = runs.experiment_id, runs.runs[news.trial.key].run_id
         self.taken[news.trial.key] = news.ending
         with self.changed:
             if self.news.get(news.trial.key) is news:
                 del self.news[news.trial.key]
+            self.changed.notify_all()
         self.tries = 0
         self._extend()
 
@@ -233,20 +257,5 @@ class Publisher:
 
     def _end_parent(self) -> None:
         assert self.parent is not None
-        self._connected().publish_parent(self.parent.files, self.parent.tags, self.parent.is_over)
-
-
-def _is_outage(error: Exception) -> bool:
-    """Whether an error is the store's, which any other request would meet too, and not one trial's."""
-    status = getattr(getattr(error, "response", None), "status_code", None)  # requests' errors
-    if status is None and hasattr(error, "get_http_status_code"):  # MLflow's errors
-        status = error.get_http_status_code()
-    if status is not None:
-        return status >= 500 or status in (401, 403, 408, 429)
-    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-
-
-def _sentence(error: Exception, uri: str) -> str:
-    first = next(iter(str(error).strip().splitlines()), "").rpartition("(Caused by ")[2]
-    told = first if " " in first else f"{type(error).__name__} {first}"
-    return f"{redacted(uri)}: {redacted(told)[:300]}"
+        parent = self.parent
+        self._connected().publish_parent(parent.files, parent.tables, parent.tags, parent.is_over)

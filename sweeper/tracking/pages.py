@@ -1,0 +1,48 @@
+"""Addresses of the pages that MLflow's UI has of a sweep and its runs."""
+
+import os
+from urllib.parse import urlsplit
+
+from sweeper.tracking.names import DATABASE, redacted
+
+PORT = 5000
+_TRAINING = "?workflowType=machine_learning"  # else MLflow's UI begins with its pages for language models
+_WAIT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
+
+def root(uri: str, port: int = PORT) -> str | None:
+    """Where a store's UI is: a server's own, without its password; for a database where `sweeper ui` serves it.
+
+    None for other stores.
+    """
+    if DATABASE.match(uri):
+        return f"http://127.0.0.1:{port}"
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https"):
+        return None
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+
+
+def experiment_page(root: str, experiment_id: str) -> str:
+    return f"{root}/#/experiments/{experiment_id}/runs{_TRAINING}"
+
+
+def run_page(root: str, experiment_id: str, run_id: str) -> str:
+    return f"{root}/#/experiments/{experiment_id}/runs/{run_id}{_TRAINING}"
+
+
+def find_experiment(uri: str, name: str) -> tuple[str | None, str]:
+    """The id of an experiment in a store; None, and what to do about it, when there is none or no answer."""
+    os.environ.update({setting: value for setting, value in _WAIT.items() if setting not in os.environ})
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    from sweeper.tracking.trouble import sentence
+
+    try:
+        found = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
+    except (MlflowException, OSError) as error:
+        return None, f"{sentence(error, uri)}. Is it running?"
+    if found is None:
+        return None, f"{redacted(uri)} has nothing of {name} yet; publish it with: sweeper sync {name}"
+    return str(found.experiment_id), ""
