@@ -19,6 +19,8 @@ from dashboards.class_figures import class_figures
 from dashboards.classes import ClassCounts, class_counts
 from dashboards.effects import effects
 from dashboards.levels import label
+from dashboards.parameter_figures import parameter_figures
+from dashboards.parameters import parameters
 from dashboards.pictures import BUDGET, Albums, albums, picture_data, picture_labels
 from dashboards.predictions import CHARACTERS, image_sets
 from dashboards.ranking import objective
@@ -44,13 +46,14 @@ TABS = (
     ("trials", "Trials"),
     ("curves", "Curves"),
     ("classes", "Classes"),
+    ("parameters", "Hyper-parameters"),
     ("confusion", "Confusion"),
     ("pictures", "Pictures"),
 )
 """Each is a panel, static/<name>.html."""
 SCRIPTS = (
     *("core", "ranking", "curves", "table", "elements", "chooser", "statistics", "predictions"),
-    *("classes", "bars", "effects", "compare", "confusion", "pictures", "start"),
+    *("classes", "bars", "effects", "compare", "confusion", "parameters", "pictures", "start"),
 )
 
 
@@ -92,7 +95,7 @@ def render(sweeps: Sequence[SweepTables]) -> str:
     budgets = BUDGET // len(sweeps), CHARACTERS // len(sweeps)
     sections = [_section(sweep, *budgets) for sweep in sweeps]
     drawn = {"curves": figures.learning_curves(), "classes": figures.class_heatmap(), "ranking": figures.ranking()}
-    drawn |= class_figures()
+    drawn |= class_figures() | parameter_figures()
     themes = {name: figures.theme(theme) for name, theme in figures.THEMES.items()}
     payload = {"themes": themes, "figures": drawn, "sweeps": [section.data for section in sections]}
     return environment.get_template("template.html").render(
@@ -218,12 +221,14 @@ def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts],
     return {
         "metric": metric_label(sweep.metric),
         "kind": metric_kind(sweep.metric),
+        "mode": sweep.mode,
         "test": metric_label(test),
         "best": board.best,
         "trials": {"number": list(trials["number"]), "state": list(trials["state"]), "label": trial_labels(sweep)},
         "objective": rounded(objective(trials, sweep.metric)),
         "testObjective": rounded(objective(trials, test)) if test != sweep.metric else [None] * len(trials),
         "levels": {axis: levels._asdict() for axis, levels in trial_levels(sweep).items()},
+        "parameters": _plain(parameters(sweep)),
         "families": [family._asdict() for family in families(list(drawn.metrics), sweep.metric)],
         "curves": {
             "offsets": drawn.offsets,
@@ -234,6 +239,13 @@ def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts],
         "effects": [[effect._asdict() for effect in effects(sweep, split)] for split in splits],
         "images": [images._asdict() for images in image_sets(sweep, budget)],
     }
+
+
+def _plain(value: Any) -> Any:
+    """Named tuples as objects, within each other too."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(part) for name, part in value._asdict().items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def rounded(values: Iterable[float]) -> list[float | None]:

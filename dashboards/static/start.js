@@ -3,6 +3,7 @@
 const CHARTS = {
   ranking: drawRanking, curves: drawCurves, classes: drawClasses, bars: drawBars, comparison: drawComparison, effects: drawEffects,
   confusion: drawConfusion, confusedPairs: drawConfusedPairs, confusionChange: drawConfusionChange, changedPairs: drawChangedPairs,
+  parallel: drawParallel, slice: drawSlice, pair: drawPair, importances: drawImportances,
   pictures: drawPictures,
 };
 const sections = all(".sweep");
