@@ -133,7 +133,7 @@ function drawSlice(sweep, element, panel) {
 }
 
 // The pair of two axes, turned over when it is stored the other way around.
-function pairOf(sweep, across, down) {
+function meansOf(sweep, across, down) {
   const turn = table => table[0].map((_, i) => table.map(row => row[i]));
   const found = sweep.parameters.pairs.find(pair => pair.across === across && pair.down === down);
   if (found) return found;
@@ -144,7 +144,7 @@ function pairOf(sweep, across, down) {
 function drawPair(sweep, element, panel) {
   const selects = [field(panel, "across"), field(panel, "down")];
   keepApart(...selects);
-  const [across, down] = selects.map(select => select.value), pair = pairOf(sweep, across, down);
+  const [across, down] = selects.map(select => select.value), pair = meansOf(sweep, across, down);
   const [columns, rows] = [across, down].map(axis => sweep.levels[axis].labels), figure = data.figures.pair;
   const cell = (element.clientWidth - 160) / columns.length, digits = cell < 60 ? 0 : 1;
   const hover = pair.mean.map((row, y) => row.map((mean, x) =>
