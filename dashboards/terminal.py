@@ -11,14 +11,19 @@ from rich.text import Text
 
 from dashboards.levels import label, varies
 from dashboards.ranking import STATES, best, ranked
+from dashboards.sparkline import common_range, epoch_curves, sparkline, squeezed
 
 GAP = 2
 HEADINGS = {"number": "trial", "epochs_run": "epochs"}
+STATE_STYLES = {"pruned": "yellow", "running": "cyan", "diverged": "magenta", "failed": "red", "waiting": "blue"}
+BEST, OTHERS = "bold green", "dim"
+NARROWEST_CURVE, WIDEST_CURVE = 8, 24
 
 
 class Column(NamedTuple):
     """A column of the table. A compact one breaks its heading and cuts its texts short."""
 
+    name: str
     heading: str
     cells: list[str]
     is_number: bool
@@ -29,34 +34,76 @@ class Column(NamedTuple):
 
 
 def print_results(
-    trials: pd.DataFrame, axes: Sequence[str], metric: str, mode: str, top: int | None, console: Console
+    trials: pd.DataFrame,
+    history: pd.DataFrame,
+    axes: Sequence[str],
+    metric: str,
+    mode: str,
+    top: int | None,
+    console: Console,
 ) -> None:
-    """The trials by rank, the best one starred, with the columns that matter most and fit."""
+    """The trials by rank, the best one starred, with the columns that matter most and fit; last, the metric's curve."""
     shown = trials.loc[ranked(trials, metric, mode)[:top]]
     names = [name for name in _candidates(trials, axes, metric) if name in trials.columns]
-    columns, dropped = fitting(shown, names, console.width - 1 - GAP)
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    table.add_column("")
-    for column in columns:
-        justify: JustifyMethod = "right" if column.is_number else "left"
-        table.add_column(Text(column.heading), justify=justify, no_wrap=True, vertical="bottom")
+    room = console.width - 1 - GAP
+    columns, dropped = fitting(shown, names, room)
+    curves, scale = curve_column(shown, history, metric, room - sum(column.width for column in columns))
     winner = best(trials, metric, mode)
-    for place, row in enumerate(shown.index):
-        style = "bold green" if row == winner else "" if shown.loc[row, "state"] == "complete" else "dim"
-        cells = (Text(column.cells[place]) for column in columns)
-        table.add_row("*" if row == winner else "", *cells, style=style)
     if len(trials):
-        console.print(table)
-    for line in _notes(trials, len(shown), f"{metric} ({mode})", dropped):
+        marks = ["*" if row == winner else "" for row in shown.index]
+        console.print(_table(marks, [*columns, *curves], list(shown["state"])))
+    for line in _notes(trials, len(shown), f"{metric} ({mode})", scale, dropped):
         console.print(Text(line, style="dim"))
 
 
-def _notes(trials: pd.DataFrame, shown: int, ranking: str, dropped: Sequence[str]) -> list[str]:
+def _table(marks: Sequence[str], columns: Sequence[Column], states: Sequence[str]) -> Table:
+    table = plain_table(
+        ["", *(column.heading for column in columns)], {i + 1 for i, c in enumerate(columns) if c.is_number}
+    )
+    for place, (mark, state) in enumerate(zip(marks, states, strict=True)):
+        cells = (Text(column.cells[place], _cell_style(column, state, mark)) for column in columns)
+        table.add_row(mark, *cells, style=BEST if mark else "" if state == "complete" else OTHERS)
+    return table
+
+
+def plain_table(headings: Sequence[str], numbers: set[int]) -> Table:
+    """A table without lines; the columns at the positions `numbers` are on the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for position, heading in enumerate(headings):
+        justify: JustifyMethod = "right" if position in numbers else "left"
+        table.add_column(Text(heading), justify=justify, no_wrap=True, vertical="bottom")
+    return table
+
+
+def _cell_style(column: Column, state: str, mark: str) -> str:
+    if column.name == "state":
+        return f"not dim {STATE_STYLES[state]}" if state in STATE_STYLES else ""
+    return "cyan" if column.name == "curve" and not mark else ""
+
+
+def curve_column(
+    shown: pd.DataFrame, history: pd.DataFrame, metric: str, room: int
+) -> tuple[list[Column], tuple[float, float] | None]:
+    """The metric's curves on one scale if there is room, and the scale: that of the trials that did not diverge."""
+    curves = epoch_curves(history, list(shown["key"]), metric)
+    steps = squeezed(curves, max(1, min(room - GAP, WIDEST_CURVE)))
+    calm = [curve for curve, state in zip(steps, shown["state"], strict=True) if state not in ("diverged", "failed")]
+    scale = common_range(calm) or common_range(steps)
+    needed = max(len("curve"), min(NARROWEST_CURVE, max(map(len, curves), default=0)))
+    if scale is None or room < GAP + needed:
+        return [], None
+    return [Column("curve", "curve", [sparkline(curve, *scale) for curve in steps], False)], scale
+
+
+def _notes(
+    trials: pd.DataFrame, shown: int, ranking: str, scale: tuple[float, float] | None, dropped: Sequence[str]
+) -> list[str]:
     states = trials["state"].value_counts()
     counts = ", ".join(f"{states[state]} {state}" for state in STATES if state in states)
     number = f"{len(trials)} trial{'' if len(trials) == 1 else 's'}"
     cut = f"The first {shown}" if shown < len(trials) else "All"
     lines = [f"{number}: {counts}. {cut} by {ranking}; * is best." if counts else "No trials yet."]
+    lines += [f"Curves: {ranking.split()[0]} by epoch, from {scale[0]:.4g} (▁) to {scale[1]:.4g} (█)."] if scale else []
     return [*lines, f"Too narrow for {', '.join(dropped)}."] if dropped else lines
 
 
@@ -91,7 +138,7 @@ def _column(values: "pd.Series[Any]", name: str, compact: bool) -> Column:
     if compact:
         heading = "#" if name == "number" else re.sub(r"(?<=[_/.])(?=.)", "\n", heading, count=1)
     cells = [_cell(value, 4 if "/" in name else None, 10 if compact and name != "key" else 24) for value in values]
-    return Column(heading, cells, is_number)
+    return Column(name, heading, cells, is_number)
 
 
 def _cell(value: object, digits: int | None, longest: int) -> str:
@@ -99,5 +146,11 @@ def _cell(value: object, digits: int | None, longest: int) -> str:
         text = "-" if value != value else f"{value:.{digits}f}" if digits and abs(value) < 1000 else f"{value:.4g}"
     else:
         text = label(value)
-    text = "".join(character if character.isprintable() else " " for character in text)
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+    return clipped(text, longest)
+
+
+def clipped(words: str, longest: int) -> str:
+    """The text in at most so many columns of a terminal, with a blank for what would move its cursor."""
+    text = Text(" ".join("".join(character if character.isprintable() else " " for character in words).split()))
+    text.truncate(longest, overflow="ellipsis")
+    return text.plain

@@ -135,15 +135,20 @@ def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
 
 
 def _print_results(sweep: "Sweep", experiment: "Experiment", top: int | None) -> None:
-    from rich.console import Console
-
     from dashboards.terminal import print_results
-    from sweeper.results import trials_table
+    from sweeper.results import history_table, trials_table
     from sweeper.space import Space
 
-    axes = Space.of(experiment.search).names
-    objective = experiment.objective
-    print_results(trials_table(sweep.records(), axes), axes, objective.metric, objective.mode, top, Console())
+    axes, objective, records = Space.of(experiment.search).names, experiment.objective, sweep.records()
+    trials, history = trials_table(records, axes), history_table(records)
+    print_results(trials, history, axes, objective.metric, objective.mode, top, _output())
+
+
+def _output() -> "Console":
+    """Where data for the person go: stdout, plain text in a pipe or with NO_COLOR."""
+    from rich.console import Console
+
+    return Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
 
 
 @app.command("run")
@@ -221,11 +226,25 @@ def status(name: NameArgument, storage: StorageOption = STORAGE, as_json: JsonOp
 def results(
     name: NameArgument,
     top: Annotated[int | None, typer.Option(help="Only the best so many.", min=1)] = None,
+    is_per_class: Annotated[bool, typer.Option("--per-class", help="Accuracy by class, hardest first.")] = False,
     storage: StorageOption = STORAGE,
+    as_json: JsonOption = False,
 ) -> None:
-    """The table of a sweep's trials, best first."""
+    """The table of a sweep's trials, best first; or of its classes for the best trials."""
+    from dashboards.terminal_classes import print_classes
+    from sweeper.exports import to_json
+    from sweeper.results import named_table, ranked_table
+
     sweep = _existing(storage, name)
-    _print_results(sweep, _stored(sweep), top)
+    experiment = _stored(sweep)
+    objective = experiment.objective
+    if as_json:
+        print(to_json(ranked_table("per-class" if is_per_class else "trials", sweep, experiment, top)), end="")
+    elif is_per_class:
+        trials, classes = (named_table(table, sweep, experiment) for table in ("trials", "per-class"))
+        print_classes(trials, classes, objective.metric, objective.mode, top, _output())
+    else:
+        _print_results(sweep, experiment, top)
 
 
 @app.command()

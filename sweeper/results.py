@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dashboards.cells import cells_table
-from dashboards.ranking import best
+from dashboards.ranking import best, ranked
 from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
 from sweeper.pictures import read_pictures
@@ -144,3 +144,13 @@ def named_table(name: str, sweep: Sweep, experiment: Experiment) -> pd.DataFrame
         "per-class": lambda: per_class_table(sweep, records),
     }
     return makers[name]()
+
+
+def ranked_table(name: str, sweep: Sweep, experiment: Experiment, top: int | None) -> pd.DataFrame:
+    """The trials or the per-class table of the best `top` trials (all when None), best first."""
+    table, objective = named_table(name, sweep, experiment), experiment.objective
+    trials = table if name == "trials" else named_table("trials", sweep, experiment)
+    order = trials.loc[ranked(trials, objective.metric, objective.mode)[:top], "key"].tolist()
+    place = {key: position for position, key in enumerate(order)}
+    kept = table[table["key"].isin(order)]
+    return kept.sort_values("key", key=lambda keys: keys.map(place), kind="stable", ignore_index=True)

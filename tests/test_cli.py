@@ -82,6 +82,18 @@ def test_list_and_status_say_how_far_a_sweep_is(storage: Path, tmp_path: Path) -
     assert "there are no sweeps" in here("list", "--storage", tmp_path).stderr
 
 
+def test_results_has_classes_and_is_json_for_scripts(storage: Path) -> None:
+    shown = here("results", "small", "--storage", storage, "--per-class").stdout
+    assert "10 classes of the test images" in shown
+    trials = json.loads(here("results", "small", "--storage", storage, "--json", "--top", 3).stdout)
+    values = [row["val/top1"] for row in trials]
+    assert len(values) == 3
+    assert values == sorted(values, reverse=True)
+    classes = json.loads(here("results", "small", "--storage", storage, "--json", "--per-class", "--top", 2).stdout)
+    assert list(dict.fromkeys(row["key"] for row in classes)) == [row["key"] for row in trials[:2]]
+    assert len(classes) == 2 * 2 * 10
+
+
 def test_results_ranks_trials_and_top_cuts(storage: Path) -> None:
     lines = here("results", "small", "--storage", storage, "--top", 3).stdout.splitlines()
     assert sum("complete" in line and "0." in line for line in lines) == 3

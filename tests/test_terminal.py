@@ -2,6 +2,8 @@
 
 import io
 import math
+import re
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -11,16 +13,21 @@ from rich.console import Console
 
 from dashboards.terminal import print_results
 from sweeper import results
-from sweeper.store import Record, Result
+from sweeper.store import Record, Result, Sweep
 from sweeper.trial import TrialState
 
 AXES = tuple(SPACE)
 
 
 @pytest.fixture(scope="module")
-def trials(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
     endings = ("complete", "pruned", "complete", "diverged", "failed", "running", "waiting", "complete")
-    return results.trials_table(write_sweep(str(tmp_path_factory.mktemp("sweeps")), endings=endings).records(), AXES)
+    return write_sweep(str(tmp_path_factory.mktemp("sweeps")), endings=endings)
+
+
+@pytest.fixture(scope="module")
+def trials(sweep: Sweep) -> pd.DataFrame:
+    return results.trials_table(sweep.records(), AXES)
 
 
 def record(cell: dict[str, Any], number: int = 0, state: str = "complete", **summary: float) -> Record:
@@ -28,13 +35,23 @@ def record(cell: dict[str, Any], number: int = 0, state: str = "complete", **sum
     return Record(synthetic_trial(number, cell), TrialState(state), (), result)
 
 
-def printed(
-    trials: pd.DataFrame, width: int, top: int | None = None, metric: str = "val/top1", mode: str = "max"
-) -> list[str]:
-    console = Console(width=width, file=io.StringIO(), force_terminal=False)
-    print_results(trials, AXES, metric, mode, top, console)
+@pytest.fixture(scope="module")
+def history(sweep: Sweep) -> pd.DataFrame:
+    return results.history_table(sweep.records())
+
+
+def output(console: Console) -> list[str]:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
+
+
+def printed(
+    trials: pd.DataFrame, width: int, top: int | None = None, history: pd.DataFrame | None = None, **options: Any
+) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), **options)
+    rows = results.history_table([]) if history is None else history
+    print_results(trials, rows, AXES, "val/top1", "max", top, console)
+    return output(console)
 
 
 def test_the_terminal_table_ranks_and_fits(trials: pd.DataFrame) -> None:
@@ -62,3 +79,43 @@ def test_the_terminal_table_takes_any_sweep() -> None:
     assert printed(results.trials_table([], AXES), 80) == ["No trials yet."]
     assert any("Too narrow for" in line for line in printed(hostile, 25))
     assert len(printed(hostile, 100, top=1)) == 3
+
+
+def test_curves_follow_the_metric_and_are_dropped_first(trials: pd.DataFrame, history: pd.DataFrame) -> None:
+    wide = printed(trials, 140, history=history)
+    column = wide[0].index("curve")
+    bars = {line[1:8].strip(): line[column:].strip() for line in wide[1 : 1 + len(trials)]}
+    for number, key in zip(trials["number"], trials["key"], strict=True):
+        values = history.loc[history["key"] == key, "val/top1"]
+        assert len(bars[str(number)]) == len(values)
+        assert all(
+            one <= other for (_, one), (_, other) in pairwise(sorted(zip(values, bars[str(number)], strict=True)))
+        )
+    assert "".join(bars.values()).count("█") >= 1
+    low, high = (f"{value:.4g}" for value in (history["val/top1"].min(), history["val/top1"].max()))
+    assert f"Curves: val/top1 by epoch, from {low} (▁) to {high} (█)." in wide
+    for width in range(40, 140, 9):
+        without = printed(trials, width)[: len(trials)]
+        for line, plain in zip(printed(trials, width, history=history), without, strict=False):
+            assert line.startswith(plain.rstrip())
+    assert not any("curve" in line for line in printed(trials, 60, history=history))
+
+
+def test_a_diverged_curve_does_not_flatten_the_others(trials: pd.DataFrame, history: pd.DataFrame) -> None:
+    diverged = trials.loc[trials["state"] == "diverged", "key"].iloc[0]
+    wild = history.assign(**{"val/top1": history["val/top1"].where(history["key"] != diverged, 1e30)})
+    others = [[line for line in printed(trials, 140, history=rows) if "complete " in line] for rows in (history, wild)]
+    assert others[0] == others[1]
+
+
+def test_a_pipe_and_no_color_get_plain_text_and_a_terminal_gets_colour(
+    trials: pd.DataFrame, history: pd.DataFrame
+) -> None:
+    plain = printed(trials, 140, history=history)
+    assert "\x1b" not in "".join(plain)
+    assert printed(trials, 140, history=history, force_terminal=True, color_system=None) == plain
+    coloured = printed(trials, 140, history=history, force_terminal=True, color_system="standard")
+    assert [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in coloured] == plain
+    best = next(line for line in coloured if "*" in line and "complete" in line)
+    assert best.count("\x1b[1;32m") >= len(best.split()) - 1
+    assert any("\x1b[33mpruned" in line or "33mpruned" in line for line in coloured)

@@ -8,7 +8,8 @@ from pathlib import PurePath
 import pandas as pd
 
 from sweeper.exports.data import to_csv as to_csv
-from sweeper.exports.data import to_json, to_parquet
+from sweeper.exports.data import to_json as to_json
+from sweeper.exports.data import to_parquet
 from sweeper.exports.markup import to_html, to_latex, to_markdown
 from sweeper.exports.values import ExportError as ExportError
 from sweeper.exports.workbook import to_xlsx
