@@ -115,6 +115,8 @@ def sweep_tables(
     sweep: Sweep, experiment: Experiment, facts: Mapping[str, str], pictures: Sequence[str] = ()
 ) -> SweepTables:
     """Everything that the dashboard shows of a sweep; pictures of the best trial and of those with the given keys."""
+    from sweeper.search.importance import importances
+
     records, axes, objective = sweep.records(), Space.of(experiment.search).names, experiment.objective
     trials = trials_table(records, axes)
     winner = best(trials, objective.metric, objective.mode)
@@ -129,6 +131,7 @@ def sweep_tables(
         history_table(records),
         per_class_table(sweep, records),
         facts,
+        importances=importances(experiment, records),
         pictures=read_pictures(sweep, sorted(pictured.intersection(trials["key"]))),
         predictions=predictions_by_trial(sweep, (record.trial.key for record in records)),
     )

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import PurePosixPath
 
-from sweeper.store import TEMPORARY, Folder
+from sweeper.folder import TEMPORARY, Folder
 from sweeper.tracking.tables import per_class_json
 from sweeper.trial import canonical_json
 
