@@ -1,6 +1,7 @@
 """The trials as a table in the terminal, with as many columns as its width has room for."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from dashboards.ranking import STATES, best, ranked
 from dashboards.sparkline import common_range, epoch_curves, sparkline, squeezed
 
 GAP = 2
+LEFT_TO_RIGHT = "\u200e"  # after a name in Hebrew or Arabic, or else the numbers beside it change places
 HEADINGS = {"number": "trial", "epochs_run": "epochs"}
 STATE_STYLES = {"pruned": "yellow", "running": "cyan", "diverged": "magenta", "failed": "red", "waiting": "blue"}
 BEST, OTHERS = "bold green", "dim"
@@ -153,4 +155,5 @@ def clipped(words: str, longest: int) -> str:
     """The text in at most so many columns of a terminal, with a blank for what would move its cursor."""
     text = Text(" ".join("".join(character if character.isprintable() else " " for character in words).split()))
     text.truncate(longest, overflow="ellipsis")
-    return text.plain
+    turns = any(unicodedata.bidirectional(character) in ("R", "AL") for character in text.plain)
+    return text.plain + LEFT_TO_RIGHT if turns else text.plain

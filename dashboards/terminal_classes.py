@@ -1,13 +1,14 @@
 """Per-class accuracy in the terminal: classes down, the best trials across."""
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from scipy.stats import binomtest
 
 from dashboards.classes import ClassCounts, class_counts
 from dashboards.ranking import best
@@ -109,9 +110,11 @@ def _interval(images: int | None, correct: int | None) -> str:
 
 
 def wilson(correct: int, images: int) -> tuple[float, float]:
-    """The 95 % score interval of Wilson (1927) of a share, as `scipy.stats` has it."""
-    interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+    """The 95 % score interval of a share (Wilson 1927), by hand: `scipy.stats` takes more than a second to import."""
+    z, share = NormalDist().inv_cdf(0.975), correct / images
+    middle = share + z**2 / (2 * images)
+    half = z * math.sqrt(share * (1 - share) / images + (z / (2 * images)) ** 2)
+    return max(0.0, (middle - half) / (1 + z**2 / images)), min(1.0, (middle + half) / (1 + z**2 / images))
 
 
 def _notes(counts: ClassCounts, trials: int, headings: Sequence[str], has_winner: bool, layout: Layout) -> list[str]:

@@ -232,13 +232,14 @@ def results(
 ) -> None:
     """The table of a sweep's trials, best first; or of its classes for the best trials."""
     from dashboards.terminal_classes import print_classes
-    from sweeper.exports import to_json
     from sweeper.results import named_table, ranked_table
 
     sweep = _existing(storage, name)
     experiment = _stored(sweep)
     objective = experiment.objective
     if as_json:
+        from sweeper.exports import to_json
+
         print(to_json(ranked_table("per-class" if is_per_class else "trials", sweep, experiment, top)), end="")
     elif is_per_class:
         trials, classes = (named_table(table, sweep, experiment) for table in ("trials", "per-class"))

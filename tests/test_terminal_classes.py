@@ -1,7 +1,6 @@
-"""Classes in the terminal, against counts worked out here and intervals worked out by statsmodels' formula."""
+"""Classes in the terminal, against counts worked out here and scipy's intervals."""
 
 import io
-import math
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from folders import SPACE, write_sweep
 from hostile import CLASSES
 from rich.cells import cell_len
 from rich.console import Console
+from scipy.stats import binomtest
 
 from dashboards.terminal_classes import fitting, print_classes, wilson
 from sweeper import results
@@ -64,10 +64,8 @@ def test_classes_are_listed_hardest_first_with_the_best_trials_across(sweep: Swe
 
 @pytest.mark.parametrize(("correct", "images"), [(0, 50), (50, 50), (7, 50), (1, 1), (812, 1000)])
 def test_the_interval_is_wilsons(correct: int, images: int) -> None:
-    z, share = 1.959963984540054, correct / images
-    middle = (share + z * z / (2 * images)) / (1 + z * z / images)
-    half = z / (1 + z * z / images) * math.sqrt(share * (1 - share) / images + z * z / (4 * images**2))
-    assert wilson(correct, images) == pytest.approx((middle - half, middle + half), abs=1e-12)
+    reference = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    assert wilson(correct, images) == pytest.approx((reference.low, reference.high), abs=1e-12)
 
 
 @pytest.mark.parametrize("width", [30, 42, 60, 80, 140])
@@ -76,6 +74,7 @@ def test_any_names_fit_and_move_nothing(tmp_path_factory: pytest.TempPathFactory
     lines = printed(sweep, width)
     assert all(cell_len(line) <= width for line in lines)
     assert not any(ord(character) < 32 or character == "\u202e" for line in lines for character in line)
+    assert any("סלמנדרה\u200e" in line for line in lines)
     rows = lines[1 : 1 + len(CLASSES)]
     assert sum(line.lstrip().startswith(("<scri", "=HYPE", "xxxxx", "[red]", "*b* `")) for line in rows) == 5
     assert all(" 50 " in line for line in rows)
