@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dashboards.ranking import best
 from dashboards.views import SweepTables, by_rank, trial_labels
 
-BUDGET = 5_000_000
+BUDGET = 3_000_000
 """Bytes of PNG files in one page; base64 makes four of three."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
