@@ -348,16 +348,58 @@ def ui(
 @app.command()
 def explain(
     what: Annotated[
-        str, typer.Argument(metavar="FILE|NAME", help="An experiment file or a sweep.", show_default=False)
+        str,
+        typer.Argument(metavar="NAME", help="A sweep; with --augment an experiment file too.", show_default=False),
     ],
-    augment: Annotated[bool, typer.Option("--augment", help="What augmentation makes of training images.")] = False,
-    output: Annotated[Path, typer.Option("-o", metavar="FILE", help="The picture to write.")] = Path("sheet.png"),
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[IMAGE ...]", help="Image files; some of the test images when left out."),
+    ] = None,
+    trial: Annotated[
+        str | None,
+        typer.Option("--trial", metavar="KEY", help="The beginning of a trial's key; the best when left out."),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="NAME", help="The convolution whose kernels are shown.")
+    ] = None,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="Draw what augmentation makes of training images instead.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", metavar="PATH", help="The folder to write, <NAME>-<KEY>; with --augment the picture, sheet.png."
+        ),
+    ] = None,
     settings: SetOption = None,
     storage: StorageOption = STORAGE,
 ) -> None:
-    """Draw what training sees: rows of images, first as they are, then as augmentation may show them."""
-    if not augment:
-        raise InputError("say what to explain: --augment")
+    """Show what a trial's network says of images, which pixels that rests on, its kernels and weights."""
+    if augment:
+        if images or trial or layer:
+            raise InputError("--augment draws training images: leave images, --trial and --layer out")
+        _draw_augmented(what, output or Path("sheet.png"), settings, storage)
+        return
+    if settings:
+        raise InputError("--set goes with --augment and an experiment file; a trial's settings are what they were")
+    if Path(what).is_file():
+        raise InputError(f"{what} is a file; give a sweep's name, or --augment to see what training sees")
+    from sweeper.explanation import ExplanationError, find_trial
+    from sweeper.explanation_page import write_explanation
+    from sweeper.running import best_record
+    from sweeper.store import Folder
+
+    sweep = _existing(storage, what)
+    records = sweep.records()
+    record = find_trial(records, trial) if trial is not None else best_record(records, _stored(sweep))
+    if record is None:
+        raise ExplanationError(f"no trial of {what} is complete yet, so there is no model to explain; run it first")
+    folder = (output or Path(f"{what}-{record.trial.key}")).absolute()
+    print(write_explanation(sweep, record, images or (), layer, Folder(str(folder))))
+
+
+def _draw_augmented(what: str, output: Path, settings: list[str] | None, storage: str) -> None:
+    """Rows of images, first as they are, then as augmentation may show them."""
     if Path(what).is_file():
         experiment = _absolute(_read(Path(what), settings))
     elif settings:

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from sweeper.axes import check_search
 from sweeper.checks import check
+from sweeper.complaints import adapter, experiment_schema, explain
 from sweeper.experiment import Experiment, Train, to_plain
-from sweeper.explaining import adapter, experiment_schema, explain
 from sweeper.source import ExperimentError, Source, read_source, set_value, write_source
 
 

@@ -81,7 +81,7 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
         lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
         console.print(f"stopped{lost}. Go on with: {_command('resume', sweep)}")
         return 128 + stop.signal
-    unpublished = _finish(publisher, sweep, experiment, console)
+    unpublished = _finish(publisher, sweep, experiment, console, is_new=True)
     return _code(_counts(Sweeping.of(sweep, experiment)), unpublished)
 
 
@@ -118,12 +118,19 @@ def publish(sweep: Sweep, experiment: Experiment, uri: str, console: Console, re
 
 
 def _finish(
-    publisher: Publisher, sweep: Sweep, experiment: Experiment, console: Console, register: str | None = None
+    publisher: Publisher,
+    sweep: Sweep,
+    experiment: Experiment,
+    console: Console,
+    register: str | None = None,
+    is_new: bool = False,
 ) -> list[str]:
     records = sweep.records()
     publisher.settle(records)  # so that the page has links to the runs
     note_runs(sweep, publisher)
     try:
+        if is_new:
+            _explain_best(sweep, experiment, records, console)
         page = write_dashboard(sweep, experiment)
         parent = _parent(sweep, experiment, records, register)
     except BaseException:  # the trials are published all the same
@@ -142,6 +149,23 @@ def _finish(
         note_published(sweep, records, publisher.uri)
         console.print(f"MLflow: {redacted(publisher.uri)}")
     return unpublished
+
+
+def _explain_best(sweep: Sweep, experiment: Experiment, records: Sequence[Record], console: Console) -> None:
+    """Draw what the best trial's predictions rest on and its kernels, when its model was kept; a failure is told."""
+    best = best_record(records, experiment)
+    if best is None or not sweep.trial(best.trial.key).artifacts.exists("model.pt"):
+        return
+    try:
+        from sweeper.explanation import draw_explanation
+
+        draw_explanation(sweep, best.trial.key)
+    except Exception as error:  # whatever a user's network makes of gradients: the sweep is whole without the pictures
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        console.print(
+            f"saliency and kernels of the best trial could not be drawn ({told}); try: {_command('explain', sweep)}",
+            style="yellow",
+        )
 
 
 def _tell_undrawn(sweep: Sweep, console: Console) -> None:

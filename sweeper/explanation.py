@@ -1,0 +1,227 @@
+"""What a trial's network says of images, which pixels that rests on, and what its weights look like.
+
+Legend: N images, S pixels a side, K classes.
+"""
+
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor, nn
+
+from models import ModelError
+from models.classifier import Classifier
+from sweeper.data import Dataset, prepare_at
+from sweeper.data.pictures import UNREADABLE, decode
+from sweeper.data.split import split
+from sweeper.reading import read_experiment
+from sweeper.store import Folder, Record, Sweep
+from sweeper.training.classifier import load_classifier
+from sweeper.training.drawing import INK, MUTED, RIGHT, WRONG, Line, readable
+from sweeper.training.examples import Rows, spread
+from sweeper.training.heat import saliency_sheet
+from sweeper.training.kernels import deeper, kernels, weight_histograms
+from sweeper.training.saliency import STEPS, Convolution, convolutions, saliencies
+from sweeper.trial import Trial
+
+TOP, FEW, FEW_STEPS = 5, 4, 16
+AUTOMATIC = ("saliency.png", "kernels.png", "kernels_deep.png", "histograms.png")
+
+
+class ExplanationError(ValueError):
+    """Why a trial's network cannot be explained, for the person who asked."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image of the data set's size, uint8 (3, S, S), where it is from, and its class where that is known."""
+
+    source: str
+    image_3SS: Tensor
+    truth: str | None = None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """An example and the likeliest classes with their probabilities, the likeliest first."""
+
+    example: Example
+    likeliest: tuple[tuple[str, float], ...]
+    target: int
+
+    @property
+    def is_right(self) -> bool | None:
+        truth = self.example.truth
+        return None if truth is None else self.likeliest[0][0] == truth
+
+
+def draw_explanation(sweep: Sweep, key: str) -> None:
+    """Draw saliency, kernels and histograms of a trial into its `artifacts/pictures`, unless they are there.
+
+    Raises ExplanationError when its model was not kept, DataError when its images are not here.
+    """
+    folder = sweep.trial(key)
+    names = set(folder.pictures.names())
+    if names.issuperset(AUTOMATIC) or ("saliency.png" in names and "histograms.png" in names):
+        return
+    trial, classifier = folder.read_trial(), open_classifier(sweep, key)
+    examples = handful(sweep, trial, FEW)
+    found = convolutions(classifier, examples[0].image_3SS[None])
+    draw_weights(classifier, found, folder.artifacts, folder.pictures)
+    folder.pictures.write("saliency.png", draw_saliency(classifier, explained(classifier, examples), FEW_STEPS))
+
+
+def open_classifier(sweep: Sweep, key: str) -> Classifier:
+    """A trial's network with its preprocessing. Raises ExplanationError when it was not kept, or cannot be rebuilt."""
+    artifacts = sweep.trial(key).artifacts
+    if not artifacts.exists("model.pt"):
+        raise ExplanationError(
+            f"trial {key} has no model.pt: a complete trial keeps its model when artifacts.models is `all`, the best one "
+            "when it is `best`. Explain the best trial, or run again with `--set artifacts.models=all`"
+        )
+    try:
+        return load_classifier(artifacts)
+    except ModelError:
+        raise
+    except (ImportError, RuntimeError, TypeError) as error:  # what a user's module or callable raises
+        raise ExplanationError(
+            f"the network of trial {key} cannot be rebuilt ({type(error).__name__}: {error}); its code must be what it was "
+            "when the trial ran, and found from here"
+        ) from error
+
+
+def find_trial(records: Sequence[Record], prefix: str) -> Record:
+    """The trial whose key begins so. Raises ExplanationError with the nearest key, or with those that begin so."""
+    found = [record for record in records if record.trial.key.startswith(prefix.lower())] if prefix else []
+    if len(found) == 1:
+        return found[0]
+    keys = [record.trial.key for record in records]
+    if found:
+        some = ", ".join(record.trial.key for record in found[:5])
+        raise ExplanationError(f"{len(found)} trials have keys that begin with {prefix!r} ({some}); give more of it")
+    near = difflib.get_close_matches(prefix.lower(), keys, 1, cutoff=0.3)
+    hint = f"did you mean {near[0]}?" if near else f"there are {len(keys)}; `sweeper export NAME` lists them"
+    raise ExplanationError(f"no trial has a key that begins with {prefix!r}; {hint}")
+
+
+def handful(sweep: Sweep, trial: Trial, count: int) -> list[Example]:
+    """Images of the test set, else validation, else training: half told right, half the most confident mistakes."""
+    access = read_experiment(sweep.folder.read("experiment.yaml").decode(), sweep.name).data
+    dataset = prepare_at(access, trial.settings.data)
+    indices = split(dataset, trial.settings.data.split)
+    part, at_N = next(
+        (part, at_N)
+        for part, at_N in (("test", indices.test_N), ("val", indices.val_N), ("train", indices.train_N))
+        if len(at_N)
+    )
+    rows = _right_and_wrong(sweep.trial(trial.key).artifacts, part, np.asarray(dataset.labels_N[at_N]), count)
+    return [_example_of(dataset, int(at)) for at in at_N[rows]]
+
+
+def _right_and_wrong(artifacts: Folder, part: str, labels_N: Rows, count: int) -> Rows:
+    """Rows of a part; without the trial's own predictions of it, images of every class."""
+    if not artifacts.exists("predictions.parquet"):
+        return spread(labels_N, count)
+    table = pq.read_table(io.BytesIO(artifacts.read("predictions.parquet"))).to_pandas()
+    table = table[table["split"] == part]
+    if len(table) != len(labels_N):
+        return spread(labels_N, count)
+    is_right_N = (table["prediction"] == table["label"]).to_numpy()
+    wrong, right = np.flatnonzero(~is_right_N), np.flatnonzero(is_right_N)
+    by_confidence = wrong[np.argsort(-table["confidence"].to_numpy()[wrong], kind="stable")]
+    half = max(count // 2, count - len(right))
+    worst = by_confidence[:half]
+    if not len(right):
+        return worst
+    return np.concatenate([right[spread(labels_N[right], count - len(worst))], worst])
+
+
+def _example_of(dataset: Dataset, at: int) -> Example:
+    image_3SS = torch.from_numpy(np.array(dataset.images_NCHW[at]))
+    return Example(str(dataset.samples[at]), image_3SS, dataset.classes[int(dataset.labels_N[at])].name)
+
+
+def read_examples(files: Sequence[Path], classifier: Classifier) -> list[Example]:
+    """Image files as the data set's images were made; the class is known where a folder above is named by it.
+
+    Raises ExplanationError that names each file which is no image, or a decompression bomb.
+    """
+    examples, wrong = [], []
+    for file in files:
+        try:
+            image_3SS = decode(file.read_bytes(), classifier.image_size)
+        except UNREADABLE as error:
+            wrong.append(f"{file} ({getattr(error, 'strerror', None) or error or type(error).__name__})")
+        else:
+            truth = next((name for name in file.absolute().parts[-2:0:-1] if name in classifier.classes), None)
+            examples.append(Example(str(file), torch.from_numpy(np.array(image_3SS)), truth))
+    if wrong:
+        raise ExplanationError(
+            f"cannot be read as images: {'; '.join(wrong)}. Give files that Pillow reads, as JPEG or PNG"
+        )
+    return examples
+
+
+@torch.no_grad()
+def explained(classifier: Classifier, examples: Sequence[Example]) -> list[Explained]:
+    """The five likeliest classes of each example, by softmax."""
+    probabilities_NK = classifier(torch.stack([example.image_3SS for example in examples])).softmax(1)
+    likely_NT, classes_NT = probabilities_NK.topk(min(TOP, probabilities_NK.shape[1]))
+    return [
+        Explained(
+            example,
+            tuple((classifier.classes[at], likely) for at, likely in zip(classes, likelies, strict=True)),
+            classes[0],
+        )
+        for example, classes, likelies in zip(examples, classes_NT.tolist(), likely_NT.tolist(), strict=True)
+    ]
+
+
+def draw_saliency(classifier: Classifier, answers: Sequence[Explained], steps: int = STEPS) -> bytes:
+    """A PNG of a row an image: maps of what speaks for the likeliest class. Raises SaliencyError."""
+    images_N3SS = torch.stack([answer.example.image_3SS for answer in answers])
+    maps = saliencies(classifier, images_N3SS, torch.tensor([answer.target for answer in answers]), steps)
+    return saliency_sheet(images_N3SS.permute(0, 2, 3, 1).numpy(), maps, [_lines(answer) for answer in answers])
+
+
+def _lines(answer: Explained) -> list[Line]:
+    """The class, and the likeliest ones: the first green when right and red when wrong."""
+    truth = answer.example.truth
+    first = {None: INK, True: RIGHT, False: WRONG}[answer.is_right]
+    lines = [] if truth is None else [Line(readable(truth) or "?")]
+    for at, (name, likely) in enumerate(answer.likeliest):
+        lines.append(Line(readable(name) or "?", MUTED if at else first, f" {100 * likely:.0f} %"))
+    return lines
+
+
+def draw_weights(
+    classifier: Classifier, found: Sequence[Convolution], artifacts: Folder, to: Folder, layer: str | None = None
+) -> list[str]:
+    """Write kernels of the first convolution and of a deeper one, or of `layer`, and histograms; returns their names."""
+    network: nn.Module = classifier.network
+    second = choose_layer(found, layer) if layer else deeper(list(found))
+    pictures = {"kernels.png": found[0] if found else None, "kernels_deep.png": second}
+    names = []
+    for name, convolution in pictures.items():
+        if convolution:
+            to.write(name, kernels(convolution))
+            names.append(name)
+    to.write("histograms.png", weight_histograms(network, artifacts))
+    return [*names, "histograms.png"]
+
+
+def choose_layer(found: Sequence[Convolution], name: str) -> Convolution:
+    """The convolution of that name. Raises ExplanationError that lists those there are."""
+    known = {convolution.name: convolution for convolution in found}
+    if name in known:
+        return known[name]
+    if not known:
+        raise ExplanationError(f"no convolution {name!r}: this network has none")
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ExplanationError(f"no convolution {name!r}; {hint}They are: {', '.join(known)}")
