@@ -2,6 +2,9 @@
 
 const LISTED = 60;
 
+// Whether a text has a word, or one that begins with it: "3:" is in "trial 3: lr=0.1" and not in "trial 13: lr=0.1".
+const hasWord = (text, word) => [...text.matchAll(/(?<![\p{L}\p{N}])[^\s]/gu)].some(({ index }) => text.startsWith(word, index));
+
 const trialText = (sweep, i) => `trial ${sweep.trials.number[i]}: ${sweep.trials.label[i]}`;
 
 // Offer `trials` in a <details class="chooser">. Its `chosen` lists those chosen; `changed` is called after each choice.
@@ -22,7 +25,7 @@ function describeChoice(chooser) {
 
 function listTrials(chooser) {
   const { sweep, trials, chosen } = chooser, words = chooser.querySelector("input").value.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = trials.filter(i => words.every(word => trialText(sweep, i).toLowerCase().includes(word)));
+  const found = trials.filter(i => words.every(word => hasWord(trialText(sweep, i).toLowerCase(), word)));
   const ticked = chosen.length > 1 && !words.length ? chosen : [];
   const listed = [...ticked, ...found.filter(i => !ticked.includes(i)).slice(0, LISTED)];
   chooser.querySelector("ul").replaceChildren(...listed.map(i => choice(chooser, i)));
