@@ -17,16 +17,20 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+from folders import synthetic_trial, write_trial
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow_servers import MlflowServer, free_port, held
 from publishing import a_parent, a_sweep, assert_published, experiment, publish
 
+from sweeper.results import trials_table
+from sweeper.running import leaderboard
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, note_published, note_runs, pages, run_pages
 from sweeper.tracking.mlflow_store import SweepRuns
 from sweeper.tracking.names import redacted
 from sweeper.tracking.publisher import SETTINGS
+from sweeper.trial import TrialState
 
 pytest_plugins = ("tracking_fixtures",)
 
@@ -98,6 +102,20 @@ def test_the_parent_shows_a_table_that_mlflow_loads(
     assert json.loads(parent["tags"]["mlflow.loggedArtifacts"]) == [{"path": "leaderboard.json", "type": "table"}]
     loaded = loading.load_table(experiment_id(loading), "leaderboard.json", [parent["run_uuid"]])
     pd.testing.assert_frame_equal(loaded, leaderboard.astype({"n": float}), rtol=1e-14, check_dtype=False)
+
+
+def test_the_leaderboard_has_a_row_a_cell_best_first_and_the_objective_after_the_axes(tmp_path: Path) -> None:
+    sweep = Sweep(str(tmp_path), "synthetic")
+    for number, (lr, seed) in enumerate([(0.1, 0), (0.01, 0), (0.1, 1), (0.01, 1), (0.001, 0)]):
+        write_trial(sweep, synthetic_trial(number, {"lr": lr}, seed), TrialState.COMPLETE)
+    trials = trials_table(sweep.records(), ["lr"])
+    table = leaderboard(trials, ["lr"], experiment())
+    assert list(table.columns[:3]) == ["lr", "val/top1_mean", "val/top1_std"]
+    means = trials.groupby("lr")["val/top1"].mean().sort_values(ascending=False)
+    assert list(table["lr"]) == list(means.index)
+    assert list(table["val/top1_mean"]) == pytest.approx(list(means))
+    assert list(table["seeds"]) == [2 if lr > 0.001 else 1 for lr in means.index]
+    assert not table.isna().all().any()
 
 
 def test_tables_that_someone_else_logged_stay_known(
@@ -205,6 +223,16 @@ def test_filters_find_the_trials_that_the_folder_says(served: tuple[str, Sweep],
     meant = {record.trial.key for record in sweep.records() if is_meant(record)}
     assert meant
     assert {run.data.tags.get("sweeper.trial_key") for run in search(uri, wanted)} == meant
+
+
+def test_mlflow_takes_the_filters_of_the_manual(served: tuple[str, Sweep]) -> None:
+    manual = (Path(__file__).parent.parent / "docs" / "mlflow.md").read_text()
+    filters = manual.partition("Three filters")[2].partition("```\n")[2].partition("```")[0].splitlines()
+    assert len(filters) == 3
+    good = [r for r in served[1].records() if r.state == "complete" and r.history[-1]["val/top1"] > 0.5]
+    assert len(search(served[0], filters[0])) == len(good) > 0
+    assert len(search(served[0], filters[1])) == 1
+    assert len(search(served[0], filters[2].replace("alexnet_grid", "synthetic"))) == 4
 
 
 def test_metrics_sort_as_numbers(served: tuple[str, Sweep]) -> None:
