@@ -49,7 +49,9 @@ def print_results(
     names = [name for name in _candidates(trials, axes, metric) if name in trials.columns]
     room = console.width - 1 - GAP
     columns, dropped = fitting(shown, names, room)
-    curves, scale = curve_column(shown, history, metric, room - sum(column.width for column in columns))
+    has_bars = console.encoding.lower().startswith("utf")
+    spare = room - sum(column.width for column in columns) if has_bars else 0
+    curves, scale = curve_column(shown, history, metric, spare)
     winner = best(trials, metric, mode)
     if len(trials):
         marks = ["*" if row == winner else "" for row in shown.index]

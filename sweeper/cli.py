@@ -1,5 +1,6 @@
 """The command line: thin commands. Heavy modules are imported inside them, so that --help is instant."""
 
+import io
 import json
 import os
 import sys
@@ -148,6 +149,8 @@ def _output() -> "Console":
     """Where data for the person go: stdout, plain text in a pipe or with NO_COLOR."""
     from rich.console import Console
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name that the terminal has no letters for
     return Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
 
 
@@ -238,9 +241,9 @@ def results(
     experiment = _stored(sweep)
     objective = experiment.objective
     if as_json:
-        from sweeper.exports import to_json
+        from sweeper.exports import export
 
-        print(to_json(ranked_table("per-class" if is_per_class else "trials", sweep, experiment, top)), end="")
+        export(ranked_table("per-class" if is_per_class else "trials", sweep, experiment, top), "json", None)
     elif is_per_class:
         trials, classes = (named_table(table, sweep, experiment) for table in ("trials", "per-class"))
         print_classes(trials, classes, objective.metric, objective.mode, top, _output())

@@ -2,11 +2,13 @@
 
 import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from folders import write_sweep
 from rich.console import Console
 
 from sweeper.cli import app
@@ -124,6 +126,23 @@ def test_export_has_cells_for_people_and_programs(storage: Path) -> None:
     shown = here("export", "small", "--storage", storage, "--table", "cells", "--format", "latex").stdout
     assert r"test/top1 &" in shown
     assert shown.count(r" \pm ") >= 4
+
+
+@pytest.mark.parametrize(
+    ("command", "encoding"),
+    [(["results"], "ascii"), (["results", "--per-class"], "ascii"), (["export", "--table", "per-class"], "utf-8")],
+)
+def test_a_terminal_without_unicode_gets_what_it_can_and_data_whole(
+    tmp_path: Path, command: list[str], encoding: str
+) -> None:
+    sweep = write_sweep(str(tmp_path), space={"loss": ["cross_entropy", "smooth_cross_entropy"]}, classes=["סלמנדרה"])
+    sweep.folder.write("experiment.yaml", FILE.replace("small", "synthetic").encode())
+    with redirect_stdout(io.TextIOWrapper(io.BytesIO(), encoding="ascii")) as out:
+        app([command[0], "synthetic", *command[1:], "--storage", str(tmp_path)], standalone_mode=False)
+        out.flush()
+    shown = out.buffer.getvalue().decode(encoding)
+    assert ("סלמנדרה" in shown) == (encoding == "utf-8")
+    assert "0." in shown
 
 
 def test_export_has_history_and_classes(storage: Path) -> None:

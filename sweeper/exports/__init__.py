@@ -1,5 +1,6 @@
 """Tables as files: exact for programs, readable for people."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -39,8 +40,9 @@ def format_of(path: str | None) -> str:
         return "csv"
     ending = PurePath(path).suffix.lower()
     if ending not in ENDINGS:
-        told = unknown(ending, ENDINGS, "ending") if ending else f"{path} has no ending that names a format"
-        raise ExportError(f"{told}; name the format: --format {'|'.join(FORMATS)}")
+        if ending:
+            raise ExportError(f"{unknown(ending, ENDINGS, 'ending')}; or name the format with --format")
+        raise ExportError(f"{path} has no ending that names a format; give --format {'|'.join(FORMATS)}")
     return ENDINGS[ending]
 
 
@@ -57,6 +59,8 @@ def export(table: pd.DataFrame, format: str, path: str | None, title: str = "tab
     elif isinstance(content, bytes):
         raise ExportError(f"{format} is not text; give it a file with -o FILE")
     else:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # data are UTF-8 whatever the terminal is
         sys.stdout.write(content)
 
 
