@@ -5,7 +5,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no bug
+settings.load_profile("no deadline")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores; what needs more threads asks for them
 
 
