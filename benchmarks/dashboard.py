@@ -3,10 +3,11 @@
     python -m benchmarks.dashboard [--trials 50 --epochs 35 --classes 10 --images 500] [--keep FOLDER]
 
 Without a size, the two cases of the target: 1,000 trials x 35 epochs x 10 classes with 500 test images, and 100 trials x 35
-epochs x 200 classes with 10,000. `sweeper dashboard` runs as a process of its own, timed from its start to its end. The page is
-opened from disk in a headless Chromium of 1440 x 900 that has started but has seen no page yet; it counts as usable when the first panel is painted and a click
-on the second tab has been answered with that panel painted. Then each tab is clicked for the first time and timed until it
-is painted. Told are medians over fresh browsers and the range of "usable". Targets: usable within 3 s, under 15 MB.
+epochs x 200 classes with 10,000. `sweeper dashboard` runs as a process of its own, timed from its start to its end. The page
+is opened from disk in a headless Chromium of 1440 x 900 that has started but has seen no page yet; it counts as usable when
+the first panel is painted and a click on the second tab has been answered with that panel painted. Then each tab is clicked
+for the first time and timed until it is painted. Told are medians over fresh browsers and the range of "usable". Targets:
+usable within 3 s, under 15 MB.
 """
 
 import argparse

@@ -78,16 +78,17 @@ def test_no_name_runs_or_widens_the_page_in_any_tab(
 ) -> None:
     browser.looks(width, 900, scheme)
     browser.open(hostile_page)
-    for sweep in (1, 2, 4) if (width, scheme) != (390, "light") else range(1, count_of_sweeps(browser) + 1):
+    for sweep in (
+        (1, 2, 4, 6) if (width, scheme) == (390, "light") else (2,)
+    ):  # plain, a script, 300 letters, right to left
         for place in tabs(browser, sweep):
             assert browser.do(OVERFLOWING) == [], place
             assert browser.complaints() == [], place
             assert browser.do(FAINT) == [], place
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_sweep_that_is_hardly_there_is_shown_sensibly(browser: Browser, degenerate_page: str, width: int) -> None:
-    browser.looks(width, 900)
+def test_a_sweep_that_is_hardly_there_is_shown_sensibly(browser: Browser, degenerate_page: str) -> None:
+    browser.looks(390, 900)
     browser.open(degenerate_page)
     for sweep in range(1, count_of_sweeps(browser) + 1):
         for place in tabs(browser, sweep):

@@ -23,6 +23,7 @@ function figureOf({ heading, caption, alt, width, height, png }, number) {
   image.alt = `${alt}; trial ${number}`;
   image.decoding = "async";
   image.src = `data:image/png;base64,${png}`;
+  image.classList.toggle("wide", width > 640);
   frame.className = "frame";
   frame.append(image);
   figure.append(title, frame, words);
