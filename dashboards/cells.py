@@ -1,13 +1,33 @@
 """Cells: what the trials that differ by nothing but the seed have in common."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from dashboards.levels import label, varies
 from dashboards.ranking import STATES, objective, ranked
+from dashboards.views import Column, SweepTables, axis_kind, metric_columns, plain_values
+
+
+class Spread(NamedTuple):
+    """A mean and its standard deviation (None: one trial), or None for both."""
+
+    mean: float | None
+    deviation: float | None
+
+
+class CellBoard(NamedTuple):
+    """Cells by their mean objective. Under Validation and Test a row has a Spread; `labels` are "lr=0.1 momentum=0.9"."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    labels: tuple[str, ...]
+    keys: tuple[str | None, ...]
+    left_out: int
+
 
 NOT_METRICS = ("key", "number", "name", "state", "seed", "epochs_run", "best_epoch")
 
@@ -75,3 +95,40 @@ def _moments(values: pd.DataFrame, cell: "pd.Series[int]") -> pd.DataFrame:
         moments = {"mean": groups.mean().where(known), "std": groups.std(ddof=1).where(known)}
     parts = {f"{name}_{what}": moments[what][name] for name in values.columns for what in moments}
     return pd.DataFrame(parts, index=groups.size().index)
+
+
+def cell_board(tables: SweepTables) -> CellBoard | None:
+    """The leaderboard of cells; None where every trial has the same seed, as trials then are cells."""
+    if not varies(tables.trials["seed"]):
+        return None
+    cells = cells_table(tables.trials, tables.axes, tables.metric, tables.mode)
+    changing = [axis for axis in tables.axes if varies(cells[axis])]
+    settings = [Column(axis, axis.removeprefix("train."), "Settings", axis_kind(cells[axis])) for axis in changing]
+    seeds = [Column("complete", "complete", "Seeds", "count"), Column("seeds", "all", "Seeds", "count")]
+    metrics = metric_columns(tables.trials, tables)
+    parts = [plain_values(cells[column.name]) for column in (*settings, *seeds)]
+    parts += [_spreads(cells, column.name) for column in metrics]
+    parts += [plain_values(cells[name]) for name in ("states", "best_number")]
+    last = [Column("states", "states", "", "text"), Column("best_number", "best trial", "", "count")]
+    names = [[f"{axis.removeprefix('train.')}={label(value)}" for value in cells[axis]] for axis in changing]
+    return CellBoard(
+        (*settings, *seeds, *metrics, *last),
+        tuple(zip(*parts, strict=True)),
+        tuple(map(" ".join, zip(*names, strict=True))) if names else ("every trial",) * len(cells),
+        tuple(plain_values(cells["best_key"])),
+        left_out=int((cells["seeds"] - cells["complete"]).sum()),
+    )
+
+
+def _spreads(cells: pd.DataFrame, metric: str) -> list[Spread]:
+    means, deviations = plain_values(cells[f"{metric}_mean"]), plain_values(cells[f"{metric}_std"])
+    return [Spread(mean, deviation) for mean, deviation in zip(means, deviations, strict=True)]
+
+
+def best_cell(board: CellBoard, metric: str) -> Mapping[str, Any] | None:
+    """The first cell's values by column; None where no cell has a finite mean objective."""
+    for row in board.rows[:1]:
+        found = dict(zip((column.name for column in board.columns), row, strict=True))
+        mean = found[metric].mean if metric in found else None
+        return found if mean is not None and np.isfinite(mean) else None
+    return None

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from dashboards import figures
+from dashboards.cells import CellBoard, Spread, best_cell, cell_board
 from dashboards.class_figures import class_figures
 from dashboards.classes import ClassCounts, class_counts
 from dashboards.effects import effects
@@ -36,6 +37,7 @@ from dashboards.views import (
     metric_kind,
     metric_label,
     overview,
+    swept,
     trial_labels,
     trial_levels,
 )
@@ -43,7 +45,7 @@ from dashboards.views import (
 DIGITS = 6
 TABS = (
     ("overview", "Overview"),
-    ("trials", "Trials"),
+    ("trials", "Leaderboard"),
     ("curves", "Curves"),
     ("classes", "Classes"),
     ("parameters", "Hyper-parameters"),
@@ -71,6 +73,7 @@ class Section(NamedTuple):
     sweep: SweepTables
     overview: Overview
     board: Leaderboard
+    cells: CellBoard | None
     headline: str
     tiles: tuple[Tile, ...]
     splits: tuple[ClassCounts, ...]
@@ -90,7 +93,9 @@ def render(sweeps: Sequence[SweepTables]) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters.update(shown=shown, setting=label, exact=_exact, metric=with_unit)
+    environment.filters.update(
+        shown=shown, setting=label, exact=_exact, metric=with_unit, spread=spread, duration=duration, swept=swept
+    )
     environment.filters.update(groupwise=_groupwise, edges=_edges)
     budgets = BUDGET // len(sweeps), CHARACTERS // len(sweeps)
     sections = [_section(sweep, *budgets) for sweep in sweeps]
@@ -171,14 +176,17 @@ def _edges(columns: Sequence[Column]) -> list[str]:
 
 def _section(sweep: SweepTables, picture_bytes: int, characters: int) -> Section:
     view, board, splits = overview(sweep), leaderboard(sweep), class_counts(sweep)
-    headline, found = _headline(sweep, view, board), albums(sweep, picture_bytes)
+    cells, found = cell_board(sweep), albums(sweep, picture_bytes)
+    headline, tiles = _headline(sweep, view, board, cells), _tiles(sweep, view, cells)
     data = _data(sweep, board, splits, characters)
-    return Section(sweep, view, board, headline, _tiles(sweep, view), splits, found, picture_labels(sweep, found), data)
+    return Section(sweep, view, board, cells, headline, tiles, splits, found, picture_labels(sweep, found), data)
 
 
-def _headline(sweep: SweepTables, view: Overview, board: Leaderboard) -> str:
+def _headline(sweep: SweepTables, view: Overview, board: Leaderboard, cells: CellBoard | None) -> str:
     """What came out, in one sentence; or why nothing did."""
     what = metric_label(sweep.metric)
+    if cells and best_cell(cells, sweep.metric):
+        return f"{cells.labels[0]} has the best {what} in the mean over its complete seeds."
     if board.best is not None and view.best is not None:
         provisional = "" if view.best["state"] == "complete" else " so far, though pruned: no trial is complete"
         return f"{trial_labels(sweep)[board.best]} has the best {what}{provisional}."
@@ -197,21 +205,64 @@ def with_unit(value: Any, metric: str) -> str:
     return f"{text} %" if kind == "percent" and text != shown(None, kind) else text
 
 
-def _tiles(sweep: SweepTables, view: Overview) -> tuple[Tile, ...]:
-    tiles = []
-    if view.best is not None:
-        test = "test/" + sweep.metric.rpartition("/")[2]
-        epoch, epochs = view.best["best_epoch"], view.best["epochs_run"]
-        note = f"trial {view.best['number']}, epoch {shown(epoch, 'count')} of {epochs}"
-        tiles.append(Tile(f"best {metric_label(sweep.metric)}", with_unit(view.best[sweep.metric], sweep.metric), note))
-        if test in view.best and test != sweep.metric:
-            note = "measured once, at that epoch"
-            tiles.append(Tile(f"its {metric_label(test)}", with_unit(view.best[test], test), note))
+def duration(seconds: float) -> str:
+    """ "45 s", "12 min", "3 h 20 min", "2 d 4 h"."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = round(minutes / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def spread(value: Spread, kind: str) -> str:
+    """ "97.49 ± 0.21", or the mean alone where there is one trial."""
+    mean = shown(value.mean, kind)
+    return mean if value.deviation is None else f"{mean} ± {shown(value.deviation, kind)}"
+
+
+def _tiles(sweep: SweepTables, view: Overview, cells: CellBoard | None) -> tuple[Tile, ...]:
+    first = best_cell(cells, sweep.metric) if cells else None
+    tiles = _cell_tiles(sweep, first) if first else _trial_tiles(sweep, view)
     ended = sum(count for state, count in view.states if state not in ("running", "waiting"))
     tiles.append(Tile("trials", f"{view.total:,}", f"{ended} ended"))
     saved = view.epochs_saved
-    tiles.append(Tile("epochs trained", f"{view.epochs_run:,}", f"pruning left out {saved:,}" if saved else ""))
+    tiles.append(Tile("epochs trained", f"{view.epochs_run:,}", _saved(view, saved)))
     return tuple(tiles)
+
+
+def _saved(view: Overview, epochs: int | None) -> str:
+    return f"pruning saved {epochs:,}, about {duration(view.seconds_saved)}" if epochs else ""
+
+
+def _trial_tiles(sweep: SweepTables, view: Overview) -> list[Tile]:
+    if view.best is None:
+        return []
+    test = "test/" + sweep.metric.rpartition("/")[2]
+    epoch, epochs = view.best["best_epoch"], view.best["epochs_run"]
+    note = f"trial {view.best['number']}, epoch {shown(epoch, 'count')} of {epochs}"
+    tiles = [Tile(f"best {metric_label(sweep.metric)}", with_unit(view.best[sweep.metric], sweep.metric), note)]
+    if test in view.best and test != sweep.metric:
+        note = "measured once, at that epoch"
+        tiles.append(Tile(f"its {metric_label(test)}", with_unit(view.best[test], test), note))
+    return tiles
+
+
+def _cell_tiles(sweep: SweepTables, first: Mapping[str, Any]) -> list[Tile]:
+    """Mean and deviation of the best cell on validation and, where it was measured, on the test images."""
+    test, complete, seeds = "test/" + sweep.metric.rpartition("/")[2], first["complete"], first["seeds"]
+    note = f"mean ± standard deviation of {complete} of {seeds} seeds"
+    tiles = [Tile(f"best cell's {metric_label(sweep.metric)}", _spread_with_unit(first, sweep.metric), note)]
+    if test in first and test != sweep.metric:
+        note = "each seed measured once, at its best epoch"
+        tiles.append(Tile(f"its {metric_label(test)}", _spread_with_unit(first, test), note))
+    return tiles
+
+
+def _spread_with_unit(row: Mapping[str, Any], metric: str) -> str:
+    kind = metric_kind(metric)
+    return spread(row[metric], kind) + (" %" if kind == "percent" and row[metric].mean is not None else "")
 
 
 def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts], budget: int) -> dict[str, Any]:

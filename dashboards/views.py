@@ -9,6 +9,7 @@ import pandas as pd
 
 from dashboards.levels import Levels, axis_levels, label, varies
 from dashboards.ranking import STATES, best, objective, ranked
+from dashboards.spending import epoch_seconds, epochs_saved, seconds_saved, wall_seconds
 
 GROUPS = {"val": "Validation", "test": "Test", "train": "Training"}
 COSTS = ("epoch_seconds", "peak_memory_mib")
@@ -61,13 +62,20 @@ class Leaderboard(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """Counts by state, the best trial's row, epochs trained, and epochs that pruning left out (None: cannot say)."""
+    """Counts by state, the best trial's row, epochs trained, and epochs that pruning left out (None: cannot say).
+
+    `wall_seconds` goes from the first epoch's begin to the last one's end, pauses included; `trial_seconds` is the sum
+    over all epochs; `seconds_saved` takes each pruned trial's epochs to come as long as those that it trained.
+    """
 
     total: int
     states: tuple[tuple[str, int], ...]
     best: Mapping[Hashable, Any] | None
     epochs_run: int
     epochs_saved: int | None
+    wall_seconds: float
+    trial_seconds: float
+    seconds_saved: float
 
 
 class Curves(NamedTuple):
@@ -95,25 +103,18 @@ def by_rank(tables: SweepTables) -> pd.DataFrame:
 def overview(tables: SweepTables) -> Overview:
     trials = tables.trials
     counts = trials["state"].value_counts()
+    saved, seconds = epochs_saved(trials, tables.axes), epoch_seconds(tables.history)
     winner = best(trials, tables.metric, tables.mode)
     return Overview(
         total=len(trials),
         states=tuple((state, int(counts[state])) for state in STATES if state in counts),
         best=None if winner is None else trials.loc[[winner]].to_dict("records")[0],
         epochs_run=int(trials["epochs_run"].sum()),
-        epochs_saved=_epochs_saved(tables),
+        epochs_saved=None if saved is None else int(saved.sum()),
+        wall_seconds=wall_seconds(tables.history),
+        trial_seconds=float(seconds.sum()),
+        seconds_saved=0.0 if saved is None else seconds_saved(saved, seconds),
     )
-
-
-def _epochs_saved(tables: SweepTables) -> int | None:
-    """Epochs that pruned trials did not train, against their own `epochs` axis or else the longest complete trial."""
-    trials = tables.trials
-    pruned, complete = trials[trials["state"] == "pruned"], trials[trials["state"] == "complete"]
-    axis = next((name for name in ("epochs", "train.epochs") if name in tables.axes), None)
-    if pruned.empty or (axis is None and complete.empty):
-        return None
-    planned = pruned[axis] if axis else int(complete["epochs_run"].max())
-    return int((planned - pruned["epochs_run"]).clip(lower=0).sum())
 
 
 def metric_label(metric: str) -> str:
@@ -132,18 +133,18 @@ def leaderboard(tables: SweepTables) -> Leaderboard:
     trials = by_rank(tables)
     changing = [axis for axis in tables.axes if varies(trials[axis])]
     columns = [Column("number", "trial", "", "count"), Column("state", "state", "", "text")]
-    columns += [Column(axis, axis.removeprefix("train."), "Settings", _axis_kind(trials[axis])) for axis in changing]
+    columns += [Column(axis, axis.removeprefix("train."), "Settings", axis_kind(trials[axis])) for axis in changing]
     columns += [Column("seed", "seed", "Settings", "count")] if varies(trials["seed"]) else []
-    columns += _metric_columns(trials, tables)
+    columns += metric_columns(trials, tables)
     columns += [Column("epochs_run", "run", "Epochs", "count"), Column("best_epoch", "best", "Epochs", "count")]
     columns += [*_costs(trials), Column("key", "key", "", "text")]
-    rows = tuple(zip(*(_plain(trials[column.name]) for column in columns), strict=True))
+    rows = tuple(zip(*(plain_values(trials[column.name]) for column in columns), strict=True))
     winner = best(trials, tables.metric, tables.mode)
-    constant = ((axis, _plain(trials[axis])[0]) for axis in tables.axes if axis not in changing and len(trials))
+    constant = ((axis, plain_values(trials[axis])[0]) for axis in tables.axes if axis not in changing and len(trials))
     return Leaderboard(tuple(columns), rows, winner, tuple(constant))
 
 
-def _metric_columns(trials: pd.DataFrame, tables: SweepTables) -> list[Column]:
+def metric_columns(trials: pd.DataFrame, tables: SweepTables) -> list[Column]:
     training = [tables.metric] if tables.metric.startswith("train/") else []
     names = [*training, *(f"{split}/{what}" for split in ("val", "test") for what in ("top1", "top5", "loss", "ece"))]
     known = [name for name in names if name in trials.columns]
@@ -159,11 +160,11 @@ def _short(metric: str) -> str:
     return SHORT.get(what, what)
 
 
-def _axis_kind(values: pd.Series) -> str:
+def axis_kind(values: pd.Series) -> str:
     return "number" if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values) else "text"
 
 
-def _plain(values: pd.Series) -> list[Any]:
+def plain_values(values: pd.Series) -> list[Any]:
     """The values as Python objects, None for those that are missing."""
     return [None if value is pd.NA or value is None or value != value else value for value in values.tolist()]
 
@@ -223,3 +224,18 @@ def trial_labels(tables: SweepTables) -> list[str]:
     changing = [axis for axis in (*tables.axes, "seed") if varies(trials[axis])]
     parts = [[f"{axis.removeprefix('train.')}={label(value)}" for value in trials[axis]] for axis in changing]
     return [" ".join(values) for values in zip(*parts, strict=True)] if parts else list(trials["name"])
+
+
+def swept(tables: SweepTables) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Each axis and the seeds with their values in order, as texts; of more than twelve numbers the least and the most."""
+    trials = tables.trials
+    return tuple((axis, _values(trials[axis])) for axis in (*tables.axes, "seed")) if len(trials) else ()
+
+
+def _values(values: pd.Series) -> tuple[str, ...]:
+    is_number = axis_kind(values) == "number"
+    in_order = values.dropna().sort_values() if is_number else values
+    texts = tuple(dict.fromkeys(label(value) for value in in_order.tolist()))
+    if is_number and len(texts) > 12:
+        return (f"{len(texts)} values from {texts[0]} to {texts[-1]}",)
+    return (*texts, "not set") if is_number and values.isna().any() else texts

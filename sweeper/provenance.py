@@ -1,8 +1,12 @@
 """Where results come from: the code's git state and the installed packages."""
 
+import json
 import platform
 import subprocess
 from importlib import metadata
+
+from sweeper import __version__
+from sweeper.store import Sweep
 
 
 def git_state() -> dict[str, str]:
@@ -11,6 +15,20 @@ def git_state() -> dict[str, str]:
     if not commit:
         return {}
     return {"commit": commit, "branch": _git("rev-parse", "--abbrev-ref", "HEAD"), "changes": _git("status", "--short")}
+
+
+def note_code(sweep: Sweep) -> None:
+    """Keep, in the sweep folder's `code.json`, by which code its trials run, if that is new."""
+    git = git_state()
+    commit = f", commit {git['commit'][:12]}{' with uncommitted changes' if git['changes'] else ''}" if git else ""
+    known, code = codes(sweep), f"sweeper {__version__}{commit}"
+    if code not in known:
+        sweep.folder.write("code.json", json.dumps([*known, code]).encode())
+
+
+def codes(sweep: Sweep) -> list[str]:
+    """What `note_code` kept: "sweeper 0.1.0, commit 0123456789ab", from the first run on."""
+    return list(sweep.folder.read_json("code.json")) if sweep.folder.exists("code.json") else []
 
 
 def _git(*arguments: str) -> str:

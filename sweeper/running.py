@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from sweeper.experiment import Experiment
 from sweeper.launch import Sweeping, run, store_experiment
 from sweeper.launch.models import check_models
 from sweeper.progress import View
-from sweeper.provenance import environment, git_state
+from sweeper.provenance import codes, environment, git_state, note_code
 from sweeper.search import Search
 from sweeper.store import Record, Sweep
 from sweeper.tracking import Parent, Publisher, is_published, note_published, note_runs, run_pages, tracking_uri
@@ -64,6 +65,7 @@ def run_sweep(
 def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: str | None, console: Console) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     check_models(sweeping)
+    note_code(sweep)
     _note_excluded(sweep, experiment, console)
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
@@ -192,17 +194,42 @@ def page_tables(sweep: Sweep, experiment: Experiment, pictures: Sequence[str] = 
 
 
 def facts(sweep: Sweep, experiment: Experiment) -> dict[str, str]:
-    """What the dashboard's overview says besides the trials."""
-    git, machine = git_state(), sweep.machine()
+    """What the dashboard's overview says besides the trials. Times are ISO 8601 with the offset of this machine."""
+    machine, records = sweep.machine(), sweep.records()
+    fingerprints = sorted({str(record.trial.config["data"].get("fingerprint", "")) for record in records})
+    begun, ended = _span(records)
     known = {
         "data": f"{experiment.data.name}, {experiment.data.image_size} px",
+        "split": _told_split(experiment),
+        "data fingerprint": ", ".join(fingerprints),
         "model": experiment.model.name,
         "search": experiment.search.method,
         "pruning": experiment.pruning.name if experiment.pruning else "none",
+        "began": begun,
+        "last trial ended": ended,
         "machine": f"{machine.device} ({machine.processor}), {machine.precision}" if machine else "",
-        "code": f"{git['commit'][:10]}{' with changes' if git['changes'] else ''}" if git else "",
+        "code": "; ".join(codes(sweep)),
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _told_split(experiment: Experiment) -> str:
+    split = experiment.data.split
+    if isinstance(split, str):
+        return split
+    test = split.test if isinstance(split.test, str) else f"{split.test:.4g}"
+    return f"training {split.train:.4g}, validation {split.val:.4g}, test {test}, seed {split.seed}"
+
+
+def _span(records: Sequence[Record]) -> tuple[str, str]:
+    """When the first epoch began and the last trial ended; empty where nothing says."""
+    rows = [row for record in records for row in record.history if "time" in row]
+    began = min((row["time"] - row.get("epoch_seconds", 0.0) for row in rows), default=None)
+    ended = max((record.result.ended for record in records if record.result and record.result.ended), default=None)
+    told = [
+        "" if at is None else datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds") for at in (began, ended)
+    ]
+    return told[0], told[1]
 
 
 def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], register: str | None) -> Parent:

@@ -2,6 +2,7 @@
 
 <storage>/<name>/experiment.yaml             the resolved experiment
 <storage>/<name>/machine.json                what the machine decided when the sweep began
+<storage>/<name>/code.json                   by which code its trials ran
 <storage>/<name>/sweep.json                  the folder's own id, by which MLflow's runs are found
 <storage>/<name>/published.json              what has been published last; may be removed
 <storage>/<name>/excluded.csv                images that do not decode and are left out, where there are any

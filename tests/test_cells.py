@@ -9,6 +9,7 @@ from folders import write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards import spending
 from dashboards.cells import cells_table
 from dashboards.ranking import STATES, best
 from sweeper.results import trials_table
@@ -81,6 +82,28 @@ def test_a_metric_that_one_seed_lacks_has_no_mean() -> None:
     table = cells_table(rows, ["lr"], "val/top1", "max")
     assert table["val/top1_mean"].tolist() == pytest.approx([0.6])
     assert math.isnan(table["test/top1_mean"][0])
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ({"time": [100.0, 110.0, 95.0], "epoch_seconds": [10.0, 10.0, 30.0]}, (45.0, 4 * 10.0 + 2 * 30.0)),
+        ({"time": [100.0, 110.0, 95.0]}, (15.0, 0.0)),
+        ({}, (0.0, 0.0)),
+    ],
+)
+def test_what_a_sweep_took_and_what_pruning_saved(
+    history: dict[str, list[float]], expected: tuple[float, float]
+) -> None:
+    rows = trials((0.1, 0, "complete", 0.5, 0.4), (0.1, 1, "pruned", 0.2, math.nan), (0.2, 0, "pruned", 0.2, math.nan))
+    rows["epochs_run"] = [10, 6, 8]
+    saved = spending.epochs_saved(rows, ["lr"])
+    assert saved is not None
+    assert saved.to_dict() == {"k1": 4, "k2": 2}
+    epochs = pd.DataFrame({"key": ["k1", "k1", "k2"], **history})
+    seconds = spending.epoch_seconds(epochs)
+    assert spending.wall_seconds(epochs) == expected[0]
+    assert spending.seconds_saved(saved, seconds) == pytest.approx(expected[1])
 
 
 @pytest.mark.parametrize("axes", [["lr"], []])

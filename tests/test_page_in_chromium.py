@@ -143,7 +143,7 @@ def test_the_table_sorts_and_filters(browser: Browser, hostile_page: str, sweep:
     browser.looks(1440, 900)
     browser.open(hostile_page)
     browser.click("#s1-tab-trials")
-    heading = "[...document.querySelectorAll('#s1 th')].find(t => t.title === 'val/loss')"
+    heading = "[...document.querySelectorAll('#s1 [data-trials] th')].find(t => t.title === 'val/loss')"
     browser.do(f"{heading}.querySelector('button').click()")
     column = browser.do(f"{heading}.cellIndex")
     cells = (

@@ -16,20 +16,31 @@ function sortBy(table, heading) {
   heading.setAttribute("aria-sort", down ? "descending" : "ascending");
 }
 
-function filterRows(panel, table) {
-  const words = field(panel, "filter").value.toLowerCase().split(/\s+/).filter(Boolean), rows = [...table.tBodies[0].rows];
-  rows.forEach(row => {
-    const text = `${row.dataset.name} ${row.textContent}`.toLowerCase();
-    row.hidden = !words.every(word => text.includes(word));
-  });
-  const left = rows.filter(row => !row.hidden).length;
-  field(panel, "shown").textContent = words.length ? `${left} of ${rows.length} trials` : `${rows.length} trial${rows.length === 1 ? "" : "s"}`;
+// Every table is filtered; the count is of the one that is shown.
+function filterRows(panel, tables) {
+  const words = field(panel, "filter").value.toLowerCase().split(/\s+/).filter(Boolean);
+  const current = field(panel, "board")?.value || "trials";
+  for (const table of tables) {
+    const rows = [...table.tBodies[0].rows], what = "cells" in table.dataset ? "cell" : "trial";
+    rows.forEach(row => {
+      const text = `${row.dataset.name} ${row.textContent}`.toLowerCase();
+      row.hidden = !words.every(word => text.includes(word));
+    });
+    if (current !== `${what}s`) continue;
+    const left = rows.filter(row => !row.hidden).length;
+    field(panel, "shown").textContent = words.length ? `${left} of ${rows.length} ${what}s` : `${rows.length} ${what}${rows.length === 1 ? "" : "s"}`;
+  }
 }
 
 function setUpTable(panel) {
-  const table = field(panel, "trials");
-  if (!table) return;
-  all("th button", table).forEach(button => button.addEventListener("click", () => sortBy(table, button.closest("th"))));
-  field(panel, "filter").addEventListener("input", () => filterRows(panel, table));
-  filterRows(panel, table);
+  const tables = all("[data-cells], [data-trials]", panel);
+  if (!tables.length) return;
+  tables.forEach(table =>
+    all("th button", table).forEach(button => button.addEventListener("click", () => sortBy(table, button.closest("th")))));
+  field(panel, "filter").addEventListener("input", () => filterRows(panel, tables));
+  field(panel, "board")?.addEventListener("change", event => {
+    all("[data-of]", panel).forEach(part => { part.hidden = part.dataset.of !== event.target.value; });
+    filterRows(panel, tables);
+  });
+  filterRows(panel, tables);
 }
