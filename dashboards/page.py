@@ -18,6 +18,7 @@ from dashboards import figures
 from dashboards.cells import CellBoard, Spread, best_cell, cell_board
 from dashboards.class_figures import class_figures
 from dashboards.classes import ClassCounts, class_counts
+from dashboards.comparison import MOST_CLASSES, class_gaps, same_data
 from dashboards.effects import effects
 from dashboards.levels import label
 from dashboards.parameter_figures import parameter_figures
@@ -55,7 +56,7 @@ TABS = (
 """Each is a panel, static/<name>.html."""
 SCRIPTS = (
     *("core", "ranking", "curves", "table", "elements", "chooser", "statistics", "predictions"),
-    *("classes", "bars", "effects", "compare", "confusion", "parameters", "pictures", "start"),
+    *("classes", "bars", "effects", "compare", "confusion", "parameters", "comparison", "pictures", "start"),
 )
 
 
@@ -74,6 +75,7 @@ class Section(NamedTuple):
     overview: Overview
     board: Leaderboard
     cells: CellBoard | None
+    first: Mapping[str, Any] | None
     headline: str
     tiles: tuple[Tile, ...]
     splits: tuple[ClassCounts, ...]
@@ -111,6 +113,9 @@ def render(sweeps: Sequence[SweepTables]) -> str:
         scripts=scripts,
         sections=sections,
         tabs=TABS,
+        verdict=same_data(sweeps),
+        gaps=class_gaps(sweeps),
+        most_classes=MOST_CLASSES,
         payload=Markup(embedded(payload)),  # noqa: S704 - no < or > is left in it
         pictures=Markup(embedded([picture_data(section.albums) for section in sections])),  # noqa: S704 - nor here
     )
@@ -179,7 +184,9 @@ def _section(sweep: SweepTables, picture_bytes: int, characters: int) -> Section
     cells, found = cell_board(sweep), albums(sweep, picture_bytes)
     headline, tiles = _headline(sweep, view, board, cells), _tiles(sweep, view, cells)
     data = _data(sweep, board, splits, characters)
-    return Section(sweep, view, board, cells, headline, tiles, splits, found, picture_labels(sweep, found), data)
+    first = best_cell(cells, sweep.metric) if cells else None
+    first = first and {**first, "kind": metric_kind(sweep.metric)}
+    return Section(sweep, view, board, cells, first, headline, tiles, splits, found, picture_labels(sweep, found), data)
 
 
 def _headline(sweep: SweepTables, view: Overview, board: Leaderboard, cells: CellBoard | None) -> str:

@@ -4,11 +4,11 @@ const CHARTS = {
   ranking: drawRanking, curves: drawCurves, classes: drawClasses, bars: drawBars, comparison: drawComparison, effects: drawEffects,
   confusion: drawConfusion, confusedPairs: drawConfusedPairs, confusionChange: drawConfusionChange, changedPairs: drawChangedPairs,
   parallel: drawParallel, slice: drawSlice, pair: drawPair, importances: drawImportances,
-  pictures: drawPictures,
+  sweepRanks: drawSweepRanks, sweepCurves: drawSweepCurves, pictures: drawPictures,
 };
 const sections = all(".sweep");
-const sweepOf = element => data.sweeps[element.closest(".sweep").dataset.index];
-const visible = element => printing || element.offsetParent !== null;
+const sweepOf = element => data.sweeps[element.closest(".sweep")?.dataset.index];
+const visible = element => printing || (element.offsetParent !== null && !element.closest(".comparison:not([open])"));
 
 function redraw(within = document) {
   all("[data-chart]", within).filter(visible).forEach(element =>
@@ -80,3 +80,7 @@ let waiting = 0;
 addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { if (!printing) redraw(); }, 120); });
 document.getElementById("unready").remove();  // it spared laying out, while the page loaded, what is not shown at first
 show(location.hash);
+all(".comparison").forEach(comparison => {
+  comparison.addEventListener("toggle", () => redraw(comparison));
+  redraw(comparison);
+});
