@@ -284,3 +284,18 @@ def test_bars_reach_as_far_as_scipys_intervals(browser: Browser, judged: Sweep, 
             assert trace["x"][place] == pytest.approx(correct / images)
             assert trace["x"][place] + trace["up"][place] == pytest.approx(interval.high)
             assert trace["x"][place] - trace["down"][place] == pytest.approx(interval.low, abs=1e-12)
+
+
+def test_of_many_classes_twenty_have_bars_until_all_are_asked_for(
+    browser: Browser, storage: str, tmp_path: Path
+) -> None:
+    names = [f"class {index}" for index in range(30)]
+    sweep = write_sweep(storage, "many", {"lr": [0.1, 0.01]}, endings=("complete",), classes=names)
+    (tmp_path / "page.html").write_text(page.render([tables(sweep, ["lr"])]))
+    browser.open(f"file://{tmp_path}/page.html#s1-classes")
+    bars = "document.querySelector('#s1 [data-chart=bars]').data.map(trace => trace.x.length)"
+    assert browser.do(bars) == [20, 20]
+    browser.do(
+        "s = document.querySelector('#s1 select[data-most]'); s.value = '0'; s.dispatchEvent(new Event('change'))"
+    )
+    assert browser.do(bars) == [30, 30]

@@ -9,7 +9,7 @@ const trialText = (sweep, i) => `trial ${sweep.trials.number[i]}: ${sweep.trials
 
 // Offer `trials` in a <details class="chooser">. Its `chosen` lists those chosen; `changed` is called after each choice.
 function setUpChooser(chooser, sweep, trials, chosen, changed) {
-  Object.assign(chooser, { sweep, trials, chosen, changed, most: Number(chooser.dataset.most) });
+  Object.assign(chooser, { sweep, trials, chosen, changed, most: Number(chooser.dataset.limit) });
   const search = chooser.querySelector("input");
   search.value = "";
   search.oninput = () => listTrials(chooser);
