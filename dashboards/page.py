@@ -259,7 +259,9 @@ def _trial_tiles(sweep: SweepTables, view: Overview) -> list[Tile]:
 def _cell_tiles(sweep: SweepTables, first: Mapping[str, Any]) -> list[Tile]:
     """Mean and deviation of the best cell on validation and, where it was measured, on the test images."""
     test, complete, seeds = "test/" + sweep.metric.rpartition("/")[2], first["complete"], first["seeds"]
-    note = f"mean ± standard deviation of {complete} of {seeds} seeds"
+    note = (
+        f"mean ± standard deviation of {complete} of {seeds} seeds" if complete > 1 else f"one complete seed of {seeds}"
+    )
     tiles = [Tile(f"best cell's {metric_label(sweep.metric)}", _spread_with_unit(first, sweep.metric), note)]
     if test in first and test != sweep.metric:
         note = "each seed measured once, at its best epoch"

@@ -31,5 +31,6 @@ function drawSweepCurves(_, element) {
   });
   const longest = data.sweeps.flatMap(sweep => sweep.curves.epochs).reduce((a, b) => Math.max(a, b), 1);
   const xaxis = { ...layout.xaxis, ...wholeNumbers(element, 1, longest) };
-  draw(element, traces, { ...layout, height: 350, xaxis, yaxis: valueAxis(layout.yaxis, data.sweeps[0].kind, sharedMetric()), showlegend: true });
+  const { legend, margin } = data.figures.ranking.layout;
+  draw(element, traces, { ...layout, legend, margin, height: 350, xaxis, yaxis: valueAxis(layout.yaxis, data.sweeps[0].kind, sharedMetric()), showlegend: true });
 }
