@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from sweeper.experiment import Experiment
@@ -304,6 +306,8 @@ def dashboard(
 
     sweeps = [_existing(storage, name) for name in dict.fromkeys(names)]
     keys = find_keys(sweeps, pictures or ())
+    for sweep in sweeps:
+        _draw_pictures(sweep, [key for key in keys if sweep.trial(key).artifacts.exists("model.pt")])
     target = (output or Path(f"{names[0]}.html")).absolute()
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file")
@@ -313,6 +317,20 @@ def dashboard(
     print(target)
     if is_open:
         typer.launch(target.as_uri())
+
+
+def _draw_pictures(sweep: "Sweep", keys: "Sequence[str]") -> None:
+    """Draw what trials' kept models show, where it is not drawn; the page does without when the images are not here."""
+    if not keys:
+        return
+    from sweeper.data import DataError
+    from sweeper.explanation import ExplanationError, draw_explanation
+
+    for key in keys:
+        try:
+            draw_explanation(sweep, key)
+        except (DataError, ExplanationError) as error:
+            _console().print(f"trial {key} is shown without saliency and kernels: {error}", style="yellow")
 
 
 @app.command()

@@ -48,6 +48,6 @@ def missing(asked: Iterable[str], shown: Iterable[Mapping[str, object]]) -> None
     for key in asked:
         if key not in there:
             raise PictureError(
-                f"trial {key} left no pictures: complete trials draw them when they end, and `sweeper explain` draws those "
-                "of a trial whose model was kept (artifacts: {models: all})"
+                f"trial {key} left no pictures: complete trials draw them when they end, and more of a trial is drawn here "
+                "when its model was kept (artifacts: {models: all}); leave this --pictures out"
             )
