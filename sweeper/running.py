@@ -131,8 +131,8 @@ def _finish(
     publisher.settle(records)  # so that the page has links to the runs
     note_runs(sweep, publisher)
     try:
-        if is_new:
-            _explain_best(sweep, experiment, records, console)
+        if is_new and (best := best_record(records, experiment)):
+            draw_explained(sweep, best.trial.key, console)
         page = write_dashboard(sweep, experiment)
         parent = _parent(sweep, experiment, records, register)
     except BaseException:  # the trials are published all the same
@@ -153,19 +153,18 @@ def _finish(
     return unpublished
 
 
-def _explain_best(sweep: Sweep, experiment: Experiment, records: Sequence[Record], console: Console) -> None:
-    """Draw what the best trial's predictions rest on and its kernels, when its model was kept; a failure is told."""
-    best = best_record(records, experiment)
-    if best is None or not sweep.trial(best.trial.key).artifacts.exists("model.pt"):
+def draw_explained(sweep: Sweep, key: str, console: Console) -> None:
+    """Draw what a trial's predictions rest on and its kernels, when its model was kept; a failure is told."""
+    if not sweep.trial(key).artifacts.exists("model.pt"):
         return
     try:
         from sweeper.explanation import draw_explanation
 
-        draw_explanation(sweep, best.trial.key)
+        draw_explanation(sweep, key)
     except Exception as error:  # whatever a user's network makes of gradients: the sweep is whole without the pictures
         told = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(
-            f"saliency and kernels of the best trial could not be drawn ({told}); try: {_command('explain', sweep)}",
+            f"saliency and kernels of trial {key} could not be drawn ({told}); try: {_command('explain', sweep)}",
             style="yellow",
         )
 

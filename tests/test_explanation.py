@@ -79,6 +79,13 @@ def test_pictures_that_are_there_are_left_as_they_are(copied: Path, best: str) -
     assert pictures.read("saliency.png") == b"mine"
 
 
+def test_the_dashboard_draws_what_a_trial_asked_for_lacks(copied: Path, best: str, tmp_path: Path) -> None:
+    pictures = Sweep(str(copied), "seen").trial(best).pictures
+    pictures.remove("saliency.png")
+    here("dashboard", "seen", "--pictures", best, "--storage", copied, "-o", tmp_path / "page.html")
+    assert pictures.exists("saliency.png")
+
+
 def test_the_page_holds_every_picture_and_asks_for_nothing(storage: Path, best: str, tmp_path: Path) -> None:
     done = here("explain", "seen", "--storage", storage, cwd=tmp_path)
     folder = tmp_path / f"seen-{best}"
