@@ -311,10 +311,6 @@ def dashboard(
     target = (output or Path(f"{names[0]}.html")).absolute()
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file")
-    from sweeper.running import draw_explained
-
-    for sweep, key in ((sweep, key) for sweep in sweeps for key in keys):
-        draw_explained(sweep, key, _console())
     tables = [page_tables(sweep, _stored(sweep), keys) for sweep in sweeps]
     missing(keys, [sweep.pictures for sweep in tables])
     Folder(str(target.parent)).write(target.name, render(tables).encode())
