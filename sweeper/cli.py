@@ -1,5 +1,6 @@
 """The command line: thin commands. Heavy modules are imported inside them, so that --help is instant."""
 
+import errno
 import io
 import json
 import os
@@ -58,6 +59,8 @@ def main() -> None:
         if not _is_for_users(error):
             raise
         print(f"sweeper: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print("Make room on that disk, then run the same command again; what was saved is kept.", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
 

@@ -1,5 +1,6 @@
 """A folder on any fsspec filesystem whose files are written whole, and whose JSON and YAML carry their own checksum."""
 
+import errno
 import hashlib
 import json
 import math
@@ -14,6 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 TEMPORARY = ".tmp"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 T = TypeVar("T")
 _JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
 _TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
@@ -108,9 +110,11 @@ def _write_local(path: str, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         if os.path.exists(temporary):
             os.remove(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, path) from error  # a write that fails does not name its file
         raise
     folder_fd = os.open(folder, os.O_RDONLY)
     try:

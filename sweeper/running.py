@@ -81,8 +81,10 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
     if stop:
         _leave(publisher, sweep)
         lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
+        if stop.trouble:
+            console.print(f"{stop.trouble}. Make room on that disk first.", style="red", markup=False)
         console.print(f"stopped{lost}. Go on with: {_command('resume', sweep)}")
-        return 128 + stop.signal
+        return 128 + stop.signal if stop.signal else FAILED
     unpublished = _finish(publisher, sweep, experiment, console, is_new=True)
     return _code(_counts(Sweeping.of(sweep, experiment)), unpublished)
 

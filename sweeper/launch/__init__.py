@@ -21,9 +21,10 @@ GRACE_SECONDS = 3.0  # how long halted trials may take to end their epoch and sa
 
 
 class Stop(NamedTuple):
-    """The signal that stopped a sweep, and how many trials had to be cut off within an epoch."""
+    """What stopped a sweep, a signal or the trouble of a full disk, and how many trials had to be cut off within an epoch."""
 
-    signal: int
+    signal: int | None
+    trouble: str | None
     cut_off: int
 
 
@@ -55,7 +56,9 @@ def _run(
     driver.remember(sweeping.records)
     with _halting_on_signals(driver) as received:
         execute(driver)
-    return Stop(received[0], len(driver.running)) if received else None
+    if received or driver.trouble:
+        return Stop(received[0] if received else None, driver.trouble, len(driver.running))
+    return None
 
 
 def store_experiment(sweep: Sweep, experiment: Experiment) -> None:

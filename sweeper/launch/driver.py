@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sweeper.experiment import Experiment
+from sweeper.folder import FULL
 from sweeper.search import Search
 from sweeper.store import Record, Result, Row, Sweep
 from sweeper.trial import Answer, Trial, TrialState
+
+FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
 
 
 class Listener(Protocol):
@@ -31,6 +34,7 @@ class Driver:
         self.running: set[str] = set()
         self.ended: list[tuple[Trial, Result]] = []
         self.halt_deadline: float | None = None
+        self.trouble: str | None = None
         self.saved_epochs: dict[str, int] = {}
         self.tries: Counter[str] = Counter()
         self.again: deque[Trial] = deque()
@@ -98,6 +102,10 @@ class Driver:
 
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`.
         """
+        last = error.strip().splitlines()[-1]
+        if last.startswith(FULL_DISK) and not self.is_halted:
+            self.trouble = last  # trying again would help no trial
+            self.halt(None)
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
             return
@@ -106,7 +114,7 @@ class Driver:
             self.running.discard(trial.key)
             self.again.append(trial)
             for listener in self.listeners:
-                listener.retried(trial, error.strip().splitlines()[-1])
+                listener.retried(trial, last)
             return
         history = self.histories.get(trial.key, ())
         saved = self.saved_epochs.get(trial.key, 0)

@@ -1,7 +1,9 @@
 """The databases that MLflow is given directly, without a tracking server."""
 
 import os
+import secrets
 import shutil
+from glob import escape
 from pathlib import Path
 
 import filelock
@@ -26,8 +28,10 @@ def make_database(uri: str) -> None:
     with filelock.FileLock(f"{path}.lock", timeout=OTHERS_SECONDS):
         if path.exists():
             return
-        scratch = path.with_name(f"{path.name}.new")
-        shutil.rmtree(scratch, ignore_errors=True)
+        for stale in path.parent.glob(f"{escape(path.name)}.*.new"):
+            shutil.rmtree(stale, ignore_errors=True)
+        # Another name at each try: MLflow goes on with its connection to a database of the same name, though that be removed.
+        scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
         scratch.mkdir()
         MlflowClient(tracking_uri=sqlite_uri(str(scratch / "mlflow.db"))).search_experiments(max_results=1)
         os.replace(scratch / "mlflow.db", path)
