@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 
 from dashboards.figures import Json, as_json
 
+BUTTONS = 34  # pixels above a chart for Plotly's buttons
 HOVER = "<b>%{text}</b><br>%{y}<extra></extra>"
 
 
@@ -43,8 +44,8 @@ def _slice() -> Json:
                 go.Scatter(mode="lines+markers", hovertemplate=HOVER, line={"width": 1}),
             ],
             layout={
-                "height": 280,
-                "margin": {"l": 52, "r": 10, "t": 12, "b": 48},
+                "height": 300,
+                "margin": {"l": 52, "r": 10, "t": BUTTONS, "b": 48},
                 "hovermode": "closest",
                 "showlegend": False,
                 "xaxis": {"showgrid": False, "ticks": "outside", "zeroline": False},
@@ -60,7 +61,7 @@ def _pair() -> Json:
     return as_json(
         go.Figure(
             data=[go.Heatmap(hoverinfo="text", xgap=2, ygap=2, hoverongaps=False, colorbar=bar)],
-            layout={"margin": {"l": 8, "r": 8, "t": 12, "b": 8}, "xaxis": bare, "yaxis": bare},
+            layout={"margin": {"l": 8, "r": 8, "t": BUTTONS, "b": 8}, "xaxis": bare, "yaxis": bare},
         )
     )
 
@@ -73,7 +74,7 @@ def _importances() -> Json:
         go.Figure(
             data=[shares],
             layout={
-                "margin": {"l": 8, "r": 48, "t": 8, "b": 36},
+                "margin": {"l": 8, "r": 48, "t": BUTTONS, "b": 36},
                 "bargap": 0.35,
                 "xaxis": {"tickformat": ".0%", "rangemode": "tozero", "fixedrange": True, "zeroline": False},
                 "yaxis": {"automargin": True, "autorange": "reversed", "fixedrange": True, "ticks": ""},

@@ -159,7 +159,7 @@ function drawPair(sweep, element, panel) {
     (mean === null ? [{ x, y, text: "–", showarrow: false, font: { color: theme().muted } }] : [])));
   const axis = (base, name, labels, letters) => ({ ...base, type: "linear", title: { text: plain(shortAxis(name), 40) }, ...ticktext(labels, letters) });
   draw(element, [trace], {
-    ...figure.layout, annotations: empty, height: 110 + 52 * rows.length,
+    ...figure.layout, annotations: empty, height: 130 + 52 * rows.length,
     xaxis: axis(figure.layout.xaxis, across, columns, Math.max(5, Math.floor(cell / LETTER))),
     yaxis: axis(figure.layout.yaxis, down, rows, element.clientWidth > 600 ? 30 : 12),
   });
@@ -177,5 +177,5 @@ function keepApart(across, down) {
 function drawImportances(sweep, element) {
   const figure = data.figures.importances, shares = sweep.parameters.importances;
   const trace = { ...figure.data[0], x: shares.map(([, share]) => share), y: shares.map(([axis]) => plain(shortAxis(axis), 30)) };
-  draw(element, [{ ...trace, marker: { color: theme().accent } }], { ...figure.layout, height: 60 + 34 * shares.length });
+  draw(element, [{ ...trace, marker: { color: theme().accent } }], { ...figure.layout, height: 90 + 34 * shares.length });
 }
