@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 from sweeper.class_weights import weights_of
 from sweeper.data import default_cache, prepare
 from sweeper.experiment import FROM_SWEEP, Experiment, to_plain
+from sweeper.publishing import best_record
 from sweeper.reading import read_experiment
 from sweeper.results import per_class_table
-from sweeper.running import best_record
 from sweeper.source import unknown
 from sweeper.space import Space, setting_steps
 from sweeper.store import Sweep, sweeps

@@ -23,8 +23,8 @@ from mlflow.entities import Run
 from mlflow_servers import MlflowServer, free_port, held
 from publishing import a_parent, a_sweep, assert_published, experiment, publish
 
+from sweeper.publishing import leaderboard
 from sweeper.results import trials_table
-from sweeper.running import leaderboard
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, note_published, note_runs, pages, run_pages
 from sweeper.tracking.mlflow_store import SweepRuns

@@ -19,7 +19,7 @@ from models import ModelError
 from sweeper.data import DataError
 from sweeper.data.split import split
 from sweeper.experiment import Artifacts, Objective, Split, named_of
-from sweeper.running import logged_model
+from sweeper.publishing import logged_model
 from sweeper.training import estimate, histograms
 from sweeper.training.classifier import load_classifier
 from sweeper.training.loop import Trainer, evaluation_batch

@@ -1,0 +1,35 @@
+"""The command line: thin commands. Heavy modules are imported inside them, so that --help is instant."""
+
+import errno
+import os
+import sys
+
+from sweeper.cli import running, reading, showing, files  # isort: skip # the order of --help
+from sweeper.cli.options import app
+
+__all__ = ["app", "files", "main", "reading", "running", "showing"]
+
+BAD_INPUT = 2
+
+
+def main() -> None:
+    """Run the command line; what is wrong with the user's input is told without a traceback, with exit code 2."""
+    sys.path.append(os.getcwd())  # where a user's own "package.module:callable" lies
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        if not _is_for_users(error):
+            raise
+        print(f"sweeper: {error}", file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print("Make room on that disk, then run the same command again; what was saved is kept.", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def _is_for_users(error: Exception) -> bool:
+    """Whether an exception is one of ours, or the system's about a file, and so says what to do."""
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in (
+        "sweeper",
+        "models",
+        "dashboards",
+    )

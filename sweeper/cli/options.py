@@ -1,0 +1,47 @@
+"""The commands' arguments and options, and what is wrong with them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    pass
+
+
+app = typer.Typer(
+    help="Grid search for image classifiers: one YAML file, every trial tracked, pruned, resumable and comparable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file.", show_default=False)]
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The sweep's name.", show_default=False)]
+
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of the file; repeatable.")
+]
+
+StorageOption = Annotated[
+    str, typer.Option("--storage", envvar="SWEEPER_STORAGE", metavar="DIR", help="Where the sweep folders are.")
+]
+
+UriOption = Annotated[str | None, typer.Option("--tracking-uri", metavar="URI", help="The MLflow store to publish to.")]
+
+ExecutorOption = Annotated[
+    str, typer.Option("--executor", metavar="ray|inline", help="On Ray Tune, or in this process.")
+]
+
+AddressOption = Annotated[
+    str | None, typer.Option("--address", envvar="RAY_ADDRESS", metavar="A", help="A running Ray cluster to join.")
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+
+STORAGE = "./sweeps"
+
+
+class InputError(ValueError):
+    """What the user typed names nothing, or something else than is allowed."""

@@ -1,0 +1,103 @@
+"""Commands that run sweeps and publish them."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sweeper.cli.options import (
+    STORAGE,
+    AddressOption,
+    ExecutorOption,
+    FileArgument,
+    InputError,
+    JsonOption,
+    NameArgument,
+    SetOption,
+    StorageOption,
+    UriOption,
+    app,
+)
+from sweeper.cli.sweeps import absolute, console, existing, read, show_results, stored, with_numbers
+
+STOPPED = 128
+
+if TYPE_CHECKING:
+    from sweeper.experiment import Experiment
+    from sweeper.store import Sweep
+
+
+def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
+    from sweeper.running import run_sweep
+
+    if options["executor"] not in ("ray", "inline"):
+        raise InputError(f"given --executor {options['executor']}, allowed ray or inline")
+    code = run_sweep(sweep, experiment, console(), **options)
+    if code < STOPPED:
+        show_results(sweep, experiment, top=20)
+    raise typer.Exit(code)
+
+
+@app.command("run")
+def run_command(
+    file: FileArgument,
+    settings: SetOption = None,
+    storage: StorageOption = STORAGE,
+    uri: UriOption = None,
+    executor: ExecutorOption = "ray",
+    address: AddressOption = None,
+) -> None:
+    """Run an experiment, or go on with it: ended trials are skipped, interrupted ones continue, new cells are added."""
+    from sweeper.store import Sweep
+
+    experiment = absolute(read(file, settings))
+    sweep = Sweep(storage, experiment.name)
+    _run(sweep, with_numbers(experiment, sweep, keep=True), executor=executor, address=address, uri=uri)
+
+
+@app.command()
+def resume(
+    name: NameArgument,
+    retry_failed: Annotated[bool, typer.Option(help="Take up failed trials from their checkpoints.")] = False,
+    storage: StorageOption = STORAGE,
+    uri: UriOption = None,
+    executor: ExecutorOption = "ray",
+    address: AddressOption = None,
+) -> None:
+    """Go on with a sweep from its folder's own experiment.yaml."""
+    sweep = existing(storage, name)
+    options = {"executor": executor, "address": address, "uri": uri, "retry_failed": retry_failed}
+    _run(sweep, stored(sweep), **options)
+
+
+@app.command()
+def plan(
+    file: FileArgument, settings: SetOption = None, storage: StorageOption = STORAGE, as_json: JsonOption = False
+) -> None:
+    """Say what `run` would do: trials, what is done already, parameters, FLOPs, memory, time. Runs nothing."""
+    from sweeper.planning import print_plan, reckon
+    from sweeper.store import Sweep
+
+    experiment = absolute(read(file, settings))
+    sweep = Sweep(storage, experiment.name)
+    reckoned = reckon(sweep, with_numbers(experiment, sweep, keep=False))
+    print(json.dumps(reckoned.as_json(), indent=1)) if as_json else print_plan(reckoned)
+
+
+@app.command()
+def sync(
+    name: NameArgument,
+    register: Annotated[str | None, typer.Option(metavar="MODEL", help="Register the best model by this name.")] = None,
+    storage: StorageOption = STORAGE,
+    uri: UriOption = None,
+) -> None:
+    """Publish to MLflow what it does not have yet."""
+    from sweeper.publishing import publish
+    from sweeper.running import NOT_PUBLISHED
+    from sweeper.tracking import tracking_uri
+
+    sweep = existing(storage, name)
+    experiment = stored(sweep)
+    with sweep.lock():
+        missing = publish(sweep, experiment, tracking_uri(uri, experiment, sweep), console(), register)
+    raise typer.Exit(NOT_PUBLISHED if missing else 0)

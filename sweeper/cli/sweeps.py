@@ -1,0 +1,89 @@
+"""Finding and reading what a command is about, and where its words go."""
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweeper.cli.options import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sweeper.experiment import Experiment
+    from sweeper.store import Sweep
+
+
+def console() -> "Console":
+    """Progress and words for the person go to stderr; data to stdout."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+def output_console() -> "Console":
+    """Where data for the person go: stdout, plain text in a pipe or with NO_COLOR."""
+    from rich.console import Console
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name that the terminal has no letters for
+    return Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+
+
+def read(file: Path, settings: list[str] | None) -> "Experiment":
+    from sweeper.reading import read_experiment
+
+    if not file.is_file():
+        raise InputError(f"there is no file {file}; `sweeper init {file}` writes one to start from")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} is not UTF-8 text ({error.reason} at byte {error.start})") from error
+    return read_experiment(text, str(file), settings or ())
+
+
+def absolute(experiment: "Experiment") -> "Experiment":
+    """The experiment with `data.root` seen from the current directory, so that it can be resumed from any other."""
+    from dataclasses import replace
+
+    root = experiment.data.root
+    if root is None or "://" in root:
+        return experiment
+    return replace(experiment, data=replace(experiment.data, root=os.path.abspath(os.path.expanduser(root))))
+
+
+def with_numbers(experiment: "Experiment", sweep: "Sweep", keep: bool) -> "Experiment":
+    """The experiment with class weights of other sweeps as numbers; nothing is imported where none are given."""
+    if experiment.train.class_weights is None and "class_weights" not in str(experiment.search):
+        return experiment
+    from sweeper.borrowing import with_numbers
+
+    return with_numbers(experiment, sweep, keep)
+
+
+def existing(storage: str, name: str) -> "Sweep":
+    """The sweep of that name. Raises InputError that lists those there are."""
+    from sweeper.source import unknown
+    from sweeper.store import Sweep, sweeps
+
+    names = [sweep.name for sweep in sweeps(storage)]
+    if name not in names:
+        raise InputError(f"{unknown(name, names, 'sweep') if names else 'there are no sweeps'} in {storage}")
+    return Sweep(storage, name)
+
+
+def stored(sweep: "Sweep") -> "Experiment":
+    from sweeper.reading import read_experiment
+
+    return read_experiment(sweep.experiment(), sweep.folder.at("experiment.yaml"))
+
+
+def show_results(sweep: "Sweep", experiment: "Experiment", top: int | None) -> None:
+    from dashboards.terminal import print_results
+    from sweeper.results import history_table, trials_table
+    from sweeper.space import Space
+
+    axes, objective, records = Space.of(experiment.search).names, experiment.objective, sweep.records()
+    trials, history = trials_table(records, axes), history_table(records)
+    print_results(trials, history, axes, objective.metric, objective.mode, top, output_console())

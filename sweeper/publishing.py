@@ -1,0 +1,141 @@
+"""What a sweep gives MLflow when it ends or stops: the runs of its trials, and the parent run's files, tags and model."""
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+import models
+from sweeper.experiment import Experiment
+from sweeper.provenance import environment, git_state
+from sweeper.showing import command, draw_explained, tell_undrawn, write_dashboard
+from sweeper.store import Record, Sweep
+from sweeper.tracking import Parent, Publisher, note_published, note_runs
+from sweeper.tracking.names import redacted
+from sweeper.trial import TrialState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweeper.tracking.logged_model import LoggedModel
+
+
+def publish(sweep: Sweep, experiment: Experiment, uri: str, console: Console, register: str | None = None) -> list[str]:
+    """Publish a folder as it is. Returns what could not be published."""
+    publisher = Publisher(uri, sweep, experiment)
+    publisher.start()
+    return finish(publisher, sweep, experiment, console, register)
+
+
+def finish(
+    publisher: Publisher,
+    sweep: Sweep,
+    experiment: Experiment,
+    console: Console,
+    register: str | None = None,
+    is_new: bool = False,
+) -> list[str]:
+    records = sweep.records()
+    publisher.settle(records)  # so that the page has links to the runs
+    note_runs(sweep, publisher)
+    try:
+        if is_new and (best := best_record(records, experiment)):
+            draw_explained(sweep, best.trial.key, console)
+        page = write_dashboard(sweep, experiment)
+        parent = _parent(sweep, experiment, records, register)
+    except BaseException:  # the trials are published all the same
+        leave(publisher, sweep)
+        raise
+    console.print(f"dashboard: {page}")
+    tell_undrawn(sweep, console)
+    unpublished = publisher.finish(records, parent)
+    if unpublished:
+        console.print(
+            f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: "
+            f"{command('sync', sweep)} --tracking-uri {redacted(publisher.uri)}",
+            style="yellow",
+        )
+    else:
+        note_published(sweep, records, publisher.uri)
+        console.print(f"MLflow: {redacted(publisher.uri)}")
+    return unpublished
+
+
+def leave(publisher: Publisher, sweep: Sweep) -> None:
+    """Publish, quickly, that the sweep has stopped: what is saved so far, and no run left RUNNING."""
+    files = {"experiment.yaml": _without_passwords(sweep)} if sweep.exists() else {}
+    publisher.finish(sweep.records(), Parent(files, {}, is_over=False))
+
+
+def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], register: str | None) -> Parent:
+    from sweeper.exports import to_csv
+    from sweeper.results import trials_table
+    from sweeper.space import Space
+
+    git, axes = git_state(), Space.of(experiment.search).names
+    trials = trials_table(records, axes)
+    fingerprints = sorted({str(record.trial.config["data"]["fingerprint"]) for record in records})
+    files = {
+        "experiment.yaml": _without_passwords(sweep),
+        "results.csv": to_csv(trials).encode(),
+        "dashboard.html": sweep.folder.read("dashboard.html"),
+        "environment.txt": environment().encode(),
+        "git.json": json.dumps(git, indent=1).encode(),
+    }
+    files |= {name: sweep.folder.read(name) for name in ("machine.json", "excluded.csv") if sweep.folder.exists(name)}
+    best = best_record(records, experiment)
+    tags = {
+        "sweeper.data_fingerprint": ",".join(fingerprints),
+        "sweeper.git_commit": git.get("commit", ""),
+        "sweeper.best_trial": best.trial.key if best else "",
+    }
+    is_over = all(record.result for record in records)
+    model = logged_model(sweep, best) if best else None
+    return Parent(files, tags, is_over, model, register, {"leaderboard.json": leaderboard(trials, axes, experiment)})
+
+
+def leaderboard(trials: "pd.DataFrame", axes: Sequence[str], experiment: Experiment) -> "pd.DataFrame":
+    """One row a cell, best first, the objective right after the axes; without columns that are empty throughout."""
+    from dashboards.cells import cells_table
+
+    metric = experiment.objective.metric
+    table = cells_table(trials, axes, metric, experiment.objective.mode).dropna(axis="columns", how="all")
+    first = [name for name in (*axes, f"{metric}_mean", f"{metric}_std") if name in table.columns]
+    return table[[*first, *(name for name in table.columns if name not in first)]]
+
+
+def _without_passwords(sweep: Sweep) -> bytes:
+    """The experiment as it may be shown: without a password in `tracking.uri`."""
+    return redacted(sweep.experiment()).encode()
+
+
+def best_record(records: Sequence[Record], experiment: Experiment) -> Record | None:
+    """The complete trial that is best on the objective; the first of two that are equal."""
+    metric, sign = experiment.objective.metric, 1 if experiment.objective.mode == "max" else -1
+    complete = [r for r in records if r.state is TrialState.COMPLETE and r.result and metric in r.result.summary]
+    return max(complete, key=lambda r: sign * r.result.summary[metric] if r.result else 0.0, default=None)
+
+
+def logged_model(sweep: Sweep, best: Record) -> "LoggedModel | None":
+    """The best trial's network with its preprocessing, ready for MLflow; None when its model was not kept."""
+    folder = sweep.trial(best.trial.key).artifacts
+    if not folder.exists("model.pt"):
+        return None
+    import numpy as np
+    import torch
+
+    from sweeper.tracking.logged_model import LoggedModel
+    from sweeper.training.classifier import load_classifier
+
+    classifier = load_classifier(folder)
+    images_NCHW = np.zeros((2, 3, classifier.image_size, classifier.image_size), dtype=np.uint8)
+    with torch.no_grad():
+        logits_NK = classifier(torch.from_numpy(images_NCHW)).numpy()
+    needs: tuple[str, ...] = (f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}")
+    name = best.trial.settings.model.name
+    if name.startswith(models.from_torchvision.PREFIX):
+        needs += (f"torchvision=={version('torchvision').partition('+')[0]}",)
+    is_own = name in models.MODELS
+    return LoggedModel(best.trial.key, classifier, images_NCHW, logits_NK, "pt2" if is_own else "pickle", needs)
