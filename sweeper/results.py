@@ -14,9 +14,8 @@ from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
 from sweeper.pictures import read_pictures
 from sweeper.predictions import predictions_by_trial
-from sweeper.space import Space, setting_steps
+from sweeper.space import Space
 from sweeper.store import Folder, Record, StoreError, Sweep
-from sweeper.trial import Trial
 
 FIXED = {
     "key": "str",
@@ -41,7 +40,7 @@ def trials_table(records: Sequence[Record], axes: Sequence[str]) -> pd.DataFrame
     records = sorted(records, key=lambda record: record.trial.number)
     summaries = [record.result.summary if record.result else {} for record in records]
     table = pd.DataFrame([_fixed(record) for record in records], columns=list(FIXED)).astype(FIXED)
-    columns = {axis: _column([_axis_value(record.trial, axis) for record in records]) for axis in axes}
+    columns = {axis: _column([record.trial.value(axis) for record in records]) for axis in axes}
     for name in ordered_metrics(summaries):
         values = pd.Series([summary.get(name, math.nan) for summary in summaries], dtype=float)
         columns[f"metrics.{name}" if name in columns else name] = values
@@ -52,16 +51,6 @@ def _fixed(record: Record) -> tuple[Any, ...]:
     trial, epochs_run = record.trial, int(record.history[-1]["epoch"]) if record.history else 0
     best_epoch = record.result.best_epoch if record.result else None
     return (trial.key, trial.number, trial.name, str(record.state), trial.seed, epochs_run, best_epoch)
-
-
-def _axis_value(trial: Trial, axis: str) -> Any:
-    """The trial's value of an axis; from its settings when its cell does not name the axis."""
-    if axis in trial.cell:
-        return trial.cell[axis]
-    value: Any = trial.config
-    for step in setting_steps(axis):
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return value
 
 
 def _column(values: list[Any]) -> "pd.Series[Any]":

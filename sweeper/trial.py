@@ -63,6 +63,15 @@ class Trial:
     def settings(self) -> Settings:
         return settings_of(self.config)
 
+    def value(self, axis: str) -> Any:
+        """What the trial has on an axis; from its settings where its cell does not name it, None where they do not either."""
+        if axis in self.cell:
+            return self.cell[axis]
+        found: Any = self.config
+        for step in setting_steps(axis):
+            found = found.get(step) if isinstance(found, Mapping) else None
+        return found
+
 
 _SETTINGS = TypeAdapter(Settings)
 

@@ -16,7 +16,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 
 from sweeper.experiment import Experiment
-from sweeper.space import Axis, Choice, Space, Uniform, setting_steps
+from sweeper.space import Axis, Choice, Space, Uniform
 from sweeper.store import Record
 from sweeper.trial import Trial, TrialState, canonical_json
 
@@ -62,7 +62,7 @@ def _column(axis: Axis, trials: Sequence[Trial]) -> Column:
     fANOVA takes every number between two bounds for equally likely. Optuna's own one-hot encoding of lists does not: it
     counts combinations that no trial can have.
     """
-    values, domain = [[_setting(trial, name) for name in axis.names] for trial in trials], axis.domain
+    values, domain = [[trial.value(name) for name in axis.names] for trial in trials], axis.domain
     if not isinstance(domain, Choice) and all(type(value) in (int, float) for (value,) in values):
         is_log = isinstance(domain, Uniform) and domain.log and min(value for (value,) in values) > 0
         numbers = [math.log(value) if is_log else float(value) for (value,) in values]
@@ -77,16 +77,6 @@ def _order(text: str) -> tuple[bool, float, str]:
     (first, *_) = json.loads(text)
     is_number = type(first) in (int, float)
     return not is_number, float(first) if is_number else 0.0, text
-
-
-def _setting(trial: Trial, name: str) -> Any:
-    """The trial's value; from its settings, None when they have no such one, where its cell does not name the axis."""
-    if name in trial.cell:
-        return trial.cell[name]
-    value: Any = trial.config
-    for step in setting_steps(name):
-        value = value.get(step) if isinstance(value, Mapping) else None
-    return value
 
 
 def _shares(columns: Mapping[str, Column], objectives: Sequence[float]) -> dict[str, float]:
