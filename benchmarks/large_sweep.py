@@ -21,19 +21,20 @@ from sweeper.training.artifacts import write
 from sweeper.training.metrics import Evaluation, evaluate_logits
 from sweeper.trial import Trial, TrialState, config_for, settings_for
 
-SEEDS = (0, 1, 2, 3)
+FEWEST_SEEDS = 4
 RATES = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 SPACE: Mapping[str, list[float]] = {
     "gamma": [0.01, 0.03, 0.1, 0.3, 0.5],
     "momentum": [0, 0.3, 0.5, 0.7, 0.9],
     "lr": [*RATES],
 }
+CELLS = math.prod(map(len, SPACE.values()))
 EXPERIMENT = """
 name: {name}
 data: {{name: digits, image_size: 8, augment: []}}
 model: {{name: alexnet, compact: true}}
 train: {{epochs: {epochs}}}
-search: {{space: {{}}, seeds: [0, 1, 2, 3], include: {cells}}}
+search: {{space: {{}}, seeds: {seeds}, include: {cells}}}
 """
 
 
@@ -54,13 +55,14 @@ class Size:
 def write_large_sweep(storage: Path, size: Size) -> Sweep:
     """Every trial complete, with its histories, per-class tables, confusion and predictions."""
     given = (dict(zip(SPACE, values, strict=True)) for values in itertools.product(*SPACE.values()))
-    cells = list(itertools.islice(given, math.ceil(size.trials / len(SEEDS))))
-    text = EXPERIMENT.format(name=size.name, epochs=size.epochs, cells=cells)
+    seeds = list(range(max(FEWEST_SEEDS, math.ceil(size.trials / CELLS))))
+    cells = list(itertools.islice(given, math.ceil(size.trials / len(seeds))))
+    text = EXPERIMENT.format(name=size.name, epochs=size.epochs, cells=cells, seeds=seeds)
     experiment = read_experiment(text, "benchmark")
     sweep, dataset, draw = Sweep(str(storage), experiment.name), _dataset(size), default_rng(0)
     sweep.folder.write("experiment.yaml", write_experiment(experiment).encode())
     sweep.write_machine(Machine("cpu", "amx", "bfloat16", threads=1, window=1))
-    numbered = enumerate(itertools.islice(itertools.product(cells, SEEDS), size.trials))
+    numbered = enumerate(itertools.islice(itertools.product(cells, seeds), size.trials))
     for number, (cell, seed) in numbered:
         config = config_for(settings_for(experiment, cell, seed), "0" * 64)
         _write_trial(sweep, Trial.of(number, cell, config), size, dataset, draw)

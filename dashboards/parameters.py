@@ -169,7 +169,9 @@ def caution(tables: SweepTables) -> str | None:
     needed = max(FEW, FEW_AN_AXIS * axes)
     if complete >= needed:
         return None
+    trials = f"{complete} complete trial{'' if complete == 1 else 's'}"
+    varying = f"{axes} ax{'i' if axes == 1 else 'e'}s"
     return (
-        f"This sweep is too small to say: {complete} complete trials for {axes} axes, where about {needed} would be "
+        f"This sweep is too small to say: {trials} for {varying}, where about {needed} would be "
         "needed. Take the order as a hint; a few more trials may turn it around."
     )

@@ -56,7 +56,7 @@ def print_results(
     if len(trials):
         marks = ["*" if row == winner else "" for row in shown.index]
         console.print(_table(marks, [*columns, *curves], list(shown["state"])))
-    for line in _notes(trials, len(shown), f"{metric} ({mode})", scale, dropped):
+    for line in _notes(trials, len(shown), f"{metric} ({mode})", winner in shown.index, scale, dropped):
         console.print(Text(line, style="dim"))
 
 
@@ -100,13 +100,19 @@ def curve_column(
 
 
 def _notes(
-    trials: pd.DataFrame, shown: int, ranking: str, scale: tuple[float, float] | None, dropped: Sequence[str]
+    trials: pd.DataFrame,
+    shown: int,
+    ranking: str,
+    has_winner: bool,
+    scale: tuple[float, float] | None,
+    dropped: Sequence[str],
 ) -> list[str]:
     states = trials["state"].value_counts()
     counts = ", ".join(f"{states[state]} {state}" for state in STATES if state in states)
     number = f"{len(trials)} trial{'' if len(trials) == 1 else 's'}"
     cut = f"The first {shown}" if shown < len(trials) else "All"
-    lines = [f"{number}: {counts}. {cut} by {ranking}; * is best." if counts else "No trials yet."]
+    star = "; * is best" if has_winner else ""
+    lines = [f"{number}: {counts}. {cut} by {ranking}{star}." if counts else "No trials yet."]
     lines += [f"Curves: {ranking.split()[0]} by epoch, from {scale[0]:.4g} (▁) to {scale[1]:.4g} (█)."] if scale else []
     return [*lines, f"Too narrow for {', '.join(dropped)}."] if dropped else lines
 

@@ -120,6 +120,9 @@ def wilson(correct: int, images: int) -> tuple[float, float]:
 def _notes(counts: ClassCounts, trials: int, headings: Sequence[str], has_winner: bool, layout: Layout) -> list[str]:
     split = {"test": "test", "val": "validation"}[counts.split]
     star = "; * is best" if has_winner else ""
-    lines = [f"{len(counts.names)} classes of the {split} images, hardest first (mean over complete trials)."]
-    lines += [f"{len(headings)} of {trials} trials, best first{star}; the highest of each class stands out."]
+    classes = f"{len(counts.names)} class{'' if len(counts.names) == 1 else 'es'}"
+    shown = f"{len(headings)} of {trials} trial{'' if trials == 1 else 's'}"
+    highest = "; the highest of each class stands out" if len(headings) > 1 else ""
+    lines = [f"{classes} of the {split} images, hardest first (mean over complete trials)."]
+    lines += [f"{shown}, best first{star}{highest}."]
     return [*lines, f"The interval is Wilson's for {headings[0].split()[0]}."] if layout.has_interval else lines

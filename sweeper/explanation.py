@@ -3,9 +3,10 @@
 Legend: N images, S pixels a side, K classes.
 """
 
+import csv
 import difflib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +83,8 @@ def open_classifier(sweep: Sweep, key: str) -> Classifier:
     if not artifacts.exists("model.pt"):
         raise ExplanationError(
             f"trial {key} has no model.pt: a complete trial keeps its model when artifacts.models is `all`, the best one "
-            "when it is `best`. Explain the best trial, or run again with `--set artifacts.models=all`"
+            f"when it is `best`. Explain the best trial, or remove {sweep.trial(key).path} and run the file again with `--set "
+            "artifacts.models=all`, which trains this trial anew"
         )
     try:
         return load_classifier(artifacts)
@@ -146,19 +148,28 @@ def _example_of(dataset: Dataset, at: int) -> Example:
     return Example(str(dataset.samples[at]), image_3SS, dataset.classes[int(dataset.labels_N[at])].name)
 
 
-def read_examples(files: Sequence[Path], classifier: Classifier) -> list[Example]:
-    """Image files as the data set's images were made; the class is known where a folder above is named by it.
+def folder_classes(classifier: Classifier, artifacts: Folder) -> dict[str, str]:
+    """The class that a folder's name stands for: the class's own name, or its id (`n01443537`) in `per_class.csv`."""
+    known = {name: name for name in classifier.classes}
+    if not artifacts.exists("per_class.csv"):
+        return known
+    rows = csv.DictReader(io.StringIO(artifacts.read("per_class.csv").decode(), newline=""))
+    return {row["id"]: row["class"] for row in rows} | known
+
+
+def read_examples(files: Sequence[Path], size: int, classes: Mapping[str, str]) -> list[Example]:
+    """Image files, `size` pixels a side as the data set's were made; of the class in `classes` that a folder above names.
 
     Raises ExplanationError that names each file which is no image, or a decompression bomb.
     """
     examples, wrong = [], []
     for file in files:
         try:
-            image_3SS = decode(file.read_bytes(), classifier.image_size)
+            image_3SS = decode(file.read_bytes(), size)
         except UNREADABLE as error:
             wrong.append(f"{file} ({getattr(error, 'strerror', None) or error or type(error).__name__})")
         else:
-            truth = next((name for name in file.absolute().parts[-2:0:-1] if name in classifier.classes), None)
+            truth = next((classes[name] for name in file.absolute().parts[-2:0:-1] if name in classes), None)
             examples.append(Example(str(file), torch.from_numpy(np.array(image_3SS)), truth))
     if wrong:
         raise ExplanationError(

@@ -15,6 +15,7 @@ from sweeper.explanation import (
     draw_saliency,
     draw_weights,
     explained,
+    folder_classes,
     handful,
     open_classifier,
     read_examples,
@@ -52,7 +53,11 @@ def write_explanation(sweep: Sweep, record: Record, images: Sequence[Path], laye
         raise ExplanationError(f"{to.path} is a file; give the name of a folder with -o")
     key = record.trial.key
     classifier = open_classifier(sweep, key)
-    examples = read_examples(images, classifier) if images else handful(sweep, record.trial, EXAMPLES)
+    artifacts = sweep.trial(key).artifacts
+    if images:
+        examples = read_examples(images, classifier.image_size, folder_classes(classifier, artifacts))
+    else:
+        examples = handful(sweep, record.trial, EXAMPLES)
     found = convolutions(classifier, examples[0].image_3SS[None])
     if layer:
         choose_layer(found, layer)
@@ -60,7 +65,7 @@ def write_explanation(sweep: Sweep, record: Record, images: Sequence[Path], laye
     pictures = [draw_saliency(classifier, [answer]) for answer in answers]
     for at, picture in enumerate(pictures, 1):
         to.write(f"image-{at}.png", picture)
-    names = draw_weights(classifier, found, sweep.trial(key).artifacts, to, layer)
+    names = draw_weights(classifier, found, artifacts, to, layer)
     weights = [(_heading(name, layer), to.read(name)) for name in names]
     to.write("index.html", _page(sweep, record, answers, pictures, weights, found).encode(errors="replace"))
     return to.at("index.html")

@@ -1,6 +1,7 @@
 """What a sweep gives MLflow when it ends or stops: the runs of its trials, and the parent run's files, tags and model."""
 
 import json
+import math
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -112,10 +113,13 @@ def _without_passwords(sweep: Sweep) -> bytes:
 
 
 def best_record(records: Sequence[Record], experiment: Experiment) -> Record | None:
-    """The complete trial that is best on the objective; the first of two that are equal."""
+    """The complete trial with the best finite objective; the first of two that are equal."""
     metric, sign = experiment.objective.metric, 1 if experiment.objective.mode == "max" else -1
-    complete = [r for r in records if r.state is TrialState.COMPLETE and r.result and metric in r.result.summary]
-    return max(complete, key=lambda r: sign * r.result.summary[metric] if r.result else 0.0, default=None)
+    known = [
+        (r, r.result.summary.get(metric, math.nan)) for r in records if r.state is TrialState.COMPLETE and r.result
+    ]
+    finite = [(record, sign * value) for record, value in known if math.isfinite(value)]
+    return max(finite, key=lambda found: found[1], default=(None, math.nan))[0]
 
 
 def logged_model(sweep: Sweep, best: Record) -> "LoggedModel | None":

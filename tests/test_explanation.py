@@ -44,6 +44,7 @@ def best(storage: Path) -> str:
 
 @pytest.fixture
 def copied(storage: Path, tmp_path: Path) -> Path:
+    shutil.copy(storage.parent / "seen.yaml", tmp_path)
     return Path(shutil.copytree(storage, tmp_path / "copied"))
 
 
@@ -138,6 +139,16 @@ def test_the_class_of_a_file_is_known_by_a_folder_of_that_name(storage: Path, tm
     assert "Class: <b>7</b>" in (tmp_path / "out" / "index.html").read_text()
 
 
+def test_the_class_of_a_file_is_known_by_a_folder_named_by_its_id(copied: Path, best: str, tmp_path: Path) -> None:
+    table = copied / "seen" / "trials" / best / "artifacts" / "per_class.csv"
+    table.write_text(re.sub(r"(?m)^(\w+,7,7),7,", r"\1,n01443537,", table.read_text()))
+    file = tmp_path / "n01443537" / "images" / "one.png"
+    file.parent.mkdir(parents=True)
+    Image.new("L", (9, 9)).save(file)
+    here("explain", "seen", file, "--storage", copied, "-o", tmp_path / "out")
+    assert "Class: <b>7</b>" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_a_layers_kernels_are_shown_by_its_name(storage: Path, tmp_path: Path) -> None:
     here("explain", "seen", "--layer", "features.6", "--storage", storage, "-o", tmp_path / "out")
     assert "Kernels of features.6" in (tmp_path / "out" / "index.html").read_text()
@@ -178,6 +189,16 @@ def test_a_model_that_was_not_kept_is_told(storage: Path, best: str, tmp_path: P
     message = told(storage, tmp_path, "--trial", other)
     assert f"trial {other} has no model.pt" in message
     assert "artifacts.models=all" in message
+
+
+def test_what_is_said_to_do_about_a_model_that_was_not_kept_brings_it(copied: Path, best: str, tmp_path: Path) -> None:
+    (other,) = {path.name for path in (copied / "seen" / "trials").iterdir()} - {best}
+    message = here("explain", "seen", "--trial", other, "--storage", copied, expect=2).stderr
+    (folder,) = re.findall(r"remove (\S+) and run the file again", message)
+    shutil.rmtree(folder)
+    kept = ("--set", "artifacts.models=all", "--executor", "inline")
+    here("run", copied.parent / "seen.yaml", "--storage", copied, *kept)
+    here("explain", "seen", "--trial", other, "--storage", copied, "-o", tmp_path / "out")
 
 
 def test_every_file_that_is_no_image_is_named(storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

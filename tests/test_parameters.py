@@ -111,7 +111,10 @@ def test_importances_of_fewer_than_twenty_trials_or_ten_an_axis_come_with_a_caut
 ) -> None:
     values = {f"a{axis}": range(complete + 5) for axis in range(axes)}
     tables = sweep(["complete"] * complete + ["pruned"] * 5, [0.5] * (complete + 5), **values)
-    assert (caution(tables) is not None) is is_small
+    told = caution(tables)
+    assert (told is not None) is is_small
+    if told:
+        assert f"{complete} complete trials for {axes} {'axis' if axes == 1 else 'axes'}, where" in told
 
 
 @pytest.mark.parametrize("states", [[], ["waiting"], ["diverged", "failed"]])

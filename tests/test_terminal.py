@@ -11,8 +11,11 @@ import pytest
 from folders import SPACE, synthetic_trial, write_sweep
 from rich.console import Console
 
+from dashboards.ranking import best
 from dashboards.terminal import print_results
 from sweeper import results
+from sweeper.publishing import best_record
+from sweeper.reading import read_experiment
 from sweeper.store import Record, Result, Sweep
 from sweeper.trial import TrialState
 
@@ -79,6 +82,23 @@ def test_the_terminal_table_takes_any_sweep() -> None:
     assert printed(results.trials_table([], AXES), 80) == ["No trials yet."]
     assert any("Too narrow for" in line for line in printed(hostile, 25))
     assert len(printed(hostile, 100, top=1)) == 3
+
+
+def test_a_star_is_spoken_of_where_there_is_one(trials: pd.DataFrame) -> None:
+    assert "; * is best." in printed(trials, 140)[-1]
+    diverged = trials.assign(state="diverged", **{"val/top1": math.nan})
+    assert printed(diverged, 140)[-1].endswith("All by val/top1 (max).")
+
+
+@pytest.mark.parametrize(("mode", "winner"), [("max", 3), ("min", 1)])
+def test_a_trial_without_a_finite_objective_is_never_best(mode: str, winner: int) -> None:
+    values = (math.nan, 0.1, math.inf, 0.3, -math.inf)
+    records = [record({"lr": value}, number, val_top1=value) for number, value in enumerate(values)]
+    text = f"name: d\ndata: {{name: digits}}\nmodel: {{name: alexnet}}\nobjective: {{metric: val/top1, mode: {mode}}}"
+    experiment = read_experiment(text, "d.yaml")
+    found, none = best_record(records, experiment), best_record(records[:1], experiment)
+    row = best(results.trials_table(records, ["lr"]), "val/top1", mode)
+    assert (found and found.trial.number, row, none) == (winner, winner, None)
 
 
 def test_curves_follow_the_metric_and_are_dropped_first(trials: pd.DataFrame, history: pd.DataFrame) -> None:

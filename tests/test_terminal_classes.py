@@ -83,6 +83,7 @@ def test_any_names_fit_and_move_nothing(tmp_path_factory: pytest.TempPathFactory
 def test_top_says_how_many_trials_and_none_is_fine(sweep: Sweep, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert printed(sweep, 200, top=2)[0].count("#") == 2
     assert printed(sweep, 200, top=9)[0].count("#") == 9
+    assert printed(sweep, 200, top=1)[-2].endswith(" trials, best first; * is best.")
     empty = write_sweep(str(tmp_path_factory.mktemp("sweeps")), endings=("running", "diverged"))
     assert printed(empty, 80) == ["No trial has left its accuracy by class yet."]
 

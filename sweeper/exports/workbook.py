@@ -66,7 +66,7 @@ def _write(sheet: Any, row: int, column: int, value: Any, style: Any) -> None:
     if isinstance(value, bool):
         sheet.write_boolean(row, column, value, style)
     elif _is_number(value):
-        sheet.write_number(row, column, _Exact(value), style)
+        sheet.write_number(row, column, value if isinstance(value, int) else _Exact(value), style)
     elif value is not None:
         sheet.write_string(row, column, text(value), style)
 
