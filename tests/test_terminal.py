@@ -90,14 +90,14 @@ def test_a_star_is_spoken_of_where_there_is_one(trials: pd.DataFrame) -> None:
     assert printed(diverged, 140)[-1].endswith("All by val/top1 (max).")
 
 
-@pytest.mark.parametrize(("mode", "winner"), [("max", 3), ("min", 1)])
-def test_a_trial_without_a_finite_objective_is_never_best(mode: str, winner: int) -> None:
+@pytest.mark.parametrize(("metric", "mode", "winner"), [("val/top1", "max", 3), ("val/loss", "min", 1)])
+def test_a_trial_without_a_finite_objective_is_never_best(metric: str, mode: str, winner: int) -> None:
     values = (math.nan, 0.1, math.inf, 0.3, -math.inf)
-    records = [record({"lr": 0.1 + number}, number, val_top1=value) for number, value in enumerate(values)]
-    text = f"name: d\ndata: {{name: digits}}\nmodel: {{name: alexnet}}\nobjective: {{metric: val/top1, mode: {mode}}}"
+    records = [record({"lr": 0.1 + number}, number, **{metric: value}) for number, value in enumerate(values)]
+    text = f"name: d\ndata: {{name: digits}}\nmodel: {{name: alexnet}}\nobjective: {{metric: {metric}, mode: {mode}}}"
     experiment = read_experiment(text, "d.yaml")
     found, none = best_record(records, experiment), best_record(records[:1], experiment)
-    row = best(results.trials_table(records, ["lr"]), "val/top1", mode)
+    row = best(results.trials_table(records, ["lr"]), metric, mode)
     assert (found and found.trial.number, row, none) == (winner, winner, None)
 
 
