@@ -35,7 +35,7 @@ def test_each_image_is_changed_by_its_own_amount_as_torchvision_would(name: str)
 def test_colours_are_drawn_within_their_strength_and_act_in_a_fixed_order() -> None:
     words = ("hue", "brightness", named_of({"name": "saturation", "strength": 0.2}), "contrast")
     data = Data("digits", image_size=8, augment=words)
-    draws = draw(data, 4000, torch.Generator().manual_seed(0), CPU)
+    draws = draw(data, 4000, torch.Generator().manual_seed(0), CPU, CPU)
     assert list(draws.colour_N) == ["brightness", "contrast", "saturation", "hue"]
     ranges = {"brightness": (0.6, 1.4), "contrast": (0.6, 1.4), "saturation": (0.8, 1.2), "hue": (-0.1, 0.1)}
     for name, (low, high) in ranges.items():
