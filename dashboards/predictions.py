@@ -71,9 +71,11 @@ def _answers(frame: pd.DataFrame | None) -> _Answers | None:
         return None
     splits = frame["split"].to_numpy()
     split = "test" if (splits == "test").any() else "val"
-    rows = frame[splits == split]
-    samples = hashlib.sha256("\0".join(rows["sample"].astype(str).tolist()).encode(errors="backslashreplace"))
-    return _Answers(split, samples.hexdigest(), rows["label"].to_numpy("int64"), rows["prediction"].to_numpy("int64"))
+    at = splits == split
+    names = map(str, frame["sample"].to_numpy()[at].tolist())
+    samples = hashlib.sha256("\0".join(names).encode(errors="backslashreplace"))
+    labels_N, predicted_N = (frame[name].to_numpy("int64")[at] for name in ("label", "prediction"))
+    return _Answers(split, samples.hexdigest(), labels_N, predicted_N)
 
 
 def _classes(per_class: pd.DataFrame) -> dict[str, list[tuple[str, str]]]:

@@ -1,6 +1,6 @@
 """What each trial made of each image, read from the sweep folder."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import pandas as pd
 import pyarrow as pa
@@ -11,13 +11,27 @@ from sweeper.store import Folder, StoreError, Sweep
 COLUMNS = ("split", "sample", "label", "prediction", "confidence")
 
 
-def predictions_by_trial(sweep: Sweep, keys: Iterable[str]) -> dict[str, pd.DataFrame]:
+class StoredPredictions(Mapping[str, pd.DataFrame]):
     """By key, of the trials that left `artifacts/predictions.parquet`: split sample label prediction confidence.
 
-    Raises StoreError that names a damaged file.
+    Each table is read when it is asked for, and not kept: of a thousand trials on 10,000 images they are gigabytes.
+    Reading one raises StoreError that names a damaged file.
     """
-    found = ((key, _predictions(sweep.trial(key).artifacts)) for key in keys)
-    return {key: frame for key, frame in found if frame is not None}
+
+    def __init__(self, sweep: Sweep, keys: Iterable[str]) -> None:
+        self.sweep, self.keys_in_order = sweep, tuple(keys)
+
+    def __getitem__(self, key: str) -> pd.DataFrame:
+        frame = _predictions(self.sweep.trial(key).artifacts)
+        if frame is None:
+            raise KeyError(key)
+        return frame
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in self.keys_in_order if self.sweep.trial(key).artifacts.exists("predictions.parquet"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _predictions(artifacts: Folder) -> pd.DataFrame | None:

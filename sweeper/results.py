@@ -13,7 +13,7 @@ from dashboards.ranking import best, ranked
 from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
 from sweeper.pictures import read_pictures
-from sweeper.predictions import predictions_by_trial
+from sweeper.predictions import StoredPredictions
 from sweeper.space import Space
 from sweeper.store import Folder, Record, StoreError, Sweep
 
@@ -122,7 +122,7 @@ def sweep_tables(
         facts,
         importances=importances(experiment, records),
         pictures=read_pictures(sweep, sorted(pictured.intersection(trials["key"]))),
-        predictions=predictions_by_trial(sweep, (record.trial.key for record in records)),
+        predictions=StoredPredictions(sweep, (record.trial.key for record in records)),
     )
 
 

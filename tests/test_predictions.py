@@ -18,7 +18,7 @@ from scipy.stats import binomtest, f_oneway
 
 from benchmarks.chromium import Browser
 from dashboards import classes, effects, page, predictions, views
-from sweeper.predictions import predictions_by_trial
+from sweeper.predictions import StoredPredictions
 from sweeper.store import StoreError, Sweep
 
 pytest_plugins = ("page_fixtures",)
@@ -45,7 +45,7 @@ def write_predictions(sweep: Sweep, splits: Sequence[str] = ("val", "test"), nam
 
 
 def predicted(sweep: Sweep) -> views.SweepTables:
-    return replace(tables(sweep), predictions=predictions_by_trial(sweep, [r.trial.key for r in sweep.records()]))
+    return replace(tables(sweep), predictions=StoredPredictions(sweep, [r.trial.key for r in sweep.records()]))
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,18 @@ def test_trials_of_other_images_labels_or_classes_are_apart(judged: Sweep) -> No
     assert found[2].names[-1] == "300"
 
 
+def test_predictions_are_read_when_asked_for_and_trials_without_any_are_not_there(judged: Sweep) -> None:
+    records = judged.records()
+    stored = StoredPredictions(judged, [record.trial.key for record in records])
+    with_file = [r.trial.key for r in records if judged.trial(r.trial.key).artifacts.exists("predictions.parquet")]
+    assert 0 < len(with_file) < len(records)
+    assert (list(stored), len(stored)) == (with_file, len(with_file))
+    for key in (record.trial.key for record in records):
+        path = Path(judged.trial(key).artifacts.path, "predictions.parquet")
+        found = stored.get(key)
+        assert found is None if key not in with_file else found is not None and found.equals(pd.read_parquet(path))
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"PAR1 nonsense", pd.DataFrame({"split": ["val"]}).to_parquet(), frame("val", ["a"], [-1], [0]).to_parquet()],
@@ -123,17 +135,17 @@ def test_damaged_predictions_are_named(storage: str, content: bytes) -> None:
     key = sweep.records()[0].trial.key
     sweep.trial(key).artifacts.write("predictions.parquet", content)
     with pytest.raises(StoreError, match=r"predictions\.parquet is damaged"):
-        predictions_by_trial(sweep, [key])
+        StoredPredictions(sweep, [key])[key]
 
 
 def test_a_torn_file_of_predictions_is_named_wherever_it_is_torn(judged: Sweep, storage: str) -> None:
-    key = next(key for key in tables(judged).trials["key"] if predictions_by_trial(judged, [key]))
+    key = next(key for key in tables(judged).trials["key"] if StoredPredictions(judged, [key]))
     whole = judged.trial(key).artifacts.read("predictions.parquet")
     other = Sweep(storage, "torn").trial(key).artifacts
     for at in range(0, len(whole), 97):
         other.write("predictions.parquet", whole[:at])
         with pytest.raises(StoreError, match="damaged"):
-            predictions_by_trial(Sweep(storage, "torn"), [key])
+            StoredPredictions(Sweep(storage, "torn"), [key])[key]
 
 
 def test_shares_of_variance_follow_from_scipys_analysis_of_variance(judged: Sweep) -> None:
