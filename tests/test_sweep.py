@@ -99,7 +99,11 @@ def test_without_the_pruner_pruned_trials_go_on_as_if_never_pruned(
 
 
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}  # as /proc has them
-SLOW = ["--set", "model.name=tests.tiny:slow", "--set", "train.epochs=200", "--set", "data.image_size=16"]
+SLOW = [
+    word
+    for setting in ("model.name=tests.tiny:slow", "train.epochs=2000", "data.image_size=16", "data.split.train=0.2")
+    for word in ("--set", setting)
+]
 
 
 @pytest.mark.parametrize(
