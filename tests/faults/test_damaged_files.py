@@ -21,6 +21,7 @@ train: {epochs: 2, batch_size: 64}
 search: {space: {lr: [0.1, 0.03]}}
 artifacts: {models: none}
 """
+DAMAGES = (b'{"state": "comp', b"", b"\0" * 100)
 FILES = ("experiment.yaml", "machine.json", "trial.json", "result.json", "history.json")
 
 
@@ -86,18 +87,19 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return storage
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 100, b'{"state": "comp'], ids=["empty", "zeros", "torn"])
 @pytest.mark.parametrize("name", ["experiment.yaml", "machine.json", "trials/*/trial.json", "trials/*/result.json"])
 def test_a_command_names_the_damaged_file_and_goes_on_when_it_is_removed(
-    name: str, damage: bytes, ended: Path, tmp_path: Path
+    name: str, ended: Path, tmp_path: Path, is_long: bool
 ) -> None:
-    shutil.copytree(ended, tmp_path, dirs_exist_ok=True)
-    file = next((tmp_path / "grid").glob(name))
-    file.write_bytes(damage)
-    for command in ("resume",) if name == "machine.json" else ("resume", "results", "status"):
-        done = here(command, "grid", "--storage", tmp_path, expect=2)
-        assert str(file) in done.stderr
-        assert "Traceback" not in done.stderr
-    file.unlink()
-    here("run", tmp_path / "grid.yaml", "--storage", tmp_path, "--executor", "inline")
-    assert table(tmp_path, "grid") == table(ended, "grid")
+    for number, damage in enumerate(DAMAGES if is_long else DAMAGES[:1]):
+        storage = tmp_path / str(number)
+        shutil.copytree(ended, storage)
+        file = next((storage / "grid").glob(name))
+        file.write_bytes(damage)
+        for command in ("resume",) if name == "machine.json" else ("resume", "results", "status"):
+            done = here(command, "grid", "--storage", storage, expect=2)
+            assert str(file) in done.stderr
+            assert "Traceback" not in done.stderr
+        file.unlink()
+        here("run", storage / "grid.yaml", "--storage", storage, "--executor", "inline")
+        assert table(storage, "grid") == table(ended, "grid")
