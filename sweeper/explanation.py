@@ -113,7 +113,7 @@ def find_trial(records: Sequence[Record], prefix: str) -> Record:
 
 def handful(sweep: Sweep, trial: Trial, count: int) -> list[Example]:
     """Images of the test set, else validation, else training: half told right, half the most confident mistakes."""
-    access = read_experiment(sweep.folder.read("experiment.yaml").decode(), sweep.name).data
+    access = read_experiment(sweep.experiment(), sweep.name).data
     dataset = prepare_at(access, trial.settings.data)
     indices = split(dataset, trial.settings.data.split)
     part, at_N = next(

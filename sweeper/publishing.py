@@ -44,7 +44,7 @@ def finish(
     try:
         if is_new and (best := best_record(records, experiment)):
             draw_explained(sweep, best.trial.key, console)
-        page = write_dashboard(sweep, experiment)
+        page = write_dashboard(sweep, experiment, records)
         parent = _parent(sweep, experiment, records, register)
     except BaseException:  # the trials are published all the same
         leave(publisher, sweep)

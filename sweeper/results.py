@@ -101,12 +101,16 @@ def _parsed(text: str, kind: Callable[[str], Any]) -> Any:
 
 
 def sweep_tables(
-    sweep: Sweep, experiment: Experiment, facts: Mapping[str, str], pictures: Sequence[str] = ()
+    sweep: Sweep,
+    experiment: Experiment,
+    records: Sequence[Record],
+    facts: Mapping[str, str],
+    pictures: Sequence[str] = (),
 ) -> SweepTables:
     """Everything that the dashboard shows of a sweep; pictures of the best trial and of those with the given keys."""
     from sweeper.search.importance import importances
 
-    records, axes, objective = sweep.records(), Space.of(experiment.search).names, experiment.objective
+    axes, objective = Space.of(experiment.search).names, experiment.objective
     trials = trials_table(records, axes)
     winner = best(trials, objective.metric, objective.mode)
     pictured = {*pictures, *(() if winner is None else (str(trials["key"][winner]),))}

@@ -46,24 +46,27 @@ def tell_undrawn(sweep: Sweep, console: Console) -> None:
         console.print(f"some pictures could not be drawn; the numbers are whole. Why: {found[0]}{more}", style="yellow")
 
 
-def write_dashboard(sweep: Sweep, experiment: Experiment) -> str:
+def write_dashboard(sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> str:
     """Write `dashboard.html` into the sweep folder; returns where it is."""
     from dashboards.page import render
 
-    sweep.folder.write("dashboard.html", render([page_tables(sweep, experiment)]).encode())
+    sweep.folder.write("dashboard.html", render([page_tables(sweep, experiment, records)]).encode())
     return sweep.folder.at("dashboard.html")
 
 
-def page_tables(sweep: Sweep, experiment: Experiment, pictures: Sequence[str] = ()) -> "SweepTables":
+def page_tables(
+    sweep: Sweep, experiment: Experiment, records: Sequence[Record], pictures: Sequence[str] = ()
+) -> "SweepTables":
     """All that the page shows of a sweep, with links to the runs that were published and more trials' pictures."""
     from sweeper.results import sweep_tables
 
-    return replace(sweep_tables(sweep, experiment, facts(sweep, experiment), pictures), links=run_pages(sweep))
+    tables = sweep_tables(sweep, experiment, records, facts(sweep, experiment, records), pictures)
+    return replace(tables, links=run_pages(sweep))
 
 
-def facts(sweep: Sweep, experiment: Experiment) -> dict[str, str]:
+def facts(sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> dict[str, str]:
     """What the dashboard's overview says besides the trials. Times are ISO 8601 with the offset of this machine."""
-    machine, records = sweep.machine(), sweep.records()
+    machine = sweep.machine()
     fingerprints = sorted({str(record.trial.config["data"].get("fingerprint", "")) for record in records})
     begun, ended = _span(records)
     known = {

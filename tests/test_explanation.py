@@ -199,6 +199,7 @@ def test_what_is_said_to_do_about_a_model_that_was_not_kept_brings_it(copied: Pa
     kept = ("--set", "artifacts.models=all", "--executor", "inline")
     here("run", copied.parent / "seen.yaml", "--storage", copied, *kept)
     here("explain", "seen", "--trial", other, "--storage", copied, "-o", tmp_path / "out")
+    assert (tmp_path / "out" / "index.html").exists()
 
 
 def test_every_file_that_is_no_image_is_named(storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

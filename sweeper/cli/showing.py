@@ -42,7 +42,7 @@ def dashboard(
     target = (output or Path(f"{names[0]}.html")).absolute()
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file")
-    tables = [page_tables(sweep, stored(sweep), keys) for sweep in sweeps]
+    tables = [page_tables(sweep, stored(sweep), sweep.records(), keys) for sweep in sweeps]
     missing(keys, [sweep.pictures for sweep in tables])
     Folder(str(target.parent)).write(target.name, render(tables).encode())
     print(target)
