@@ -21,7 +21,7 @@ from sweeper.data import Dataset, prepare_at
 from sweeper.data.pictures import UNREADABLE, decode
 from sweeper.data.split import split
 from sweeper.reading import read_experiment
-from sweeper.store import Folder, Record, Sweep
+from sweeper.store import Folder, Sweep
 from sweeper.training.classifier import load_classifier
 from sweeper.training.drawing import INK, MUTED, RIGHT, WRONG, Line, readable
 from sweeper.training.examples import Rows, spread
@@ -95,20 +95,6 @@ def open_classifier(sweep: Sweep, key: str) -> Classifier:
             f"the network of trial {key} cannot be rebuilt ({type(error).__name__}: {error}); its code must be what it was "
             "when the trial ran, and found from here"
         ) from error
-
-
-def find_trial(records: Sequence[Record], prefix: str) -> Record:
-    """The trial whose key begins so. Raises ExplanationError with the nearest key, or with those that begin so."""
-    found = [record for record in records if record.trial.key.startswith(prefix.lower())] if prefix else []
-    if len(found) == 1:
-        return found[0]
-    keys = [record.trial.key for record in records]
-    if found:
-        some = ", ".join(record.trial.key for record in found[:5])
-        raise ExplanationError(f"{len(found)} trials have keys that begin with {prefix!r} ({some}); give more of it")
-    near = difflib.get_close_matches(prefix.lower(), keys, 1, cutoff=0.3)
-    hint = f"did you mean {near[0]}?" if near else f"there are {len(keys)}; `sweeper export NAME` lists them"
-    raise ExplanationError(f"no trial has a key that begins with {prefix!r}; {hint}")
 
 
 def handful(sweep: Sweep, trial: Trial, count: int) -> list[Example]:

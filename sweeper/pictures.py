@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from sweeper.store import Sweep
+from sweeper.trial import find_key
 
 ENDING = ".png"
 
@@ -11,25 +12,12 @@ class PictureError(ValueError):
     """Why the pictures that were asked for cannot be shown."""
 
 
-def find_keys(sweeps: Sequence[Sweep], prefixes: Iterable[str]) -> list[str]:
-    """The trial keys that begin with each prefix, in any of the sweeps. Raises PictureError unless each fits one trial."""
+def find_keys(sweeps: Sequence[Sweep], prefixes: Sequence[str]) -> list[str]:
+    """The trial keys that begin with each prefix, in any of the sweeps. Raises UnknownTrialError unless each fits one."""
+    if not prefixes:
+        return []
     known = {key for sweep in sweeps for key in sweep.folder.sub("trials").names()}
-    return list(dict.fromkeys(_find_key(sweeps, known, prefix) for prefix in prefixes))
-
-
-def _find_key(sweeps: Sequence[Sweep], known: Iterable[str], prefix: str) -> str:
-    found = sorted(key for key in known if key.startswith(prefix.lower()))
-    where = " or ".join(repr(sweep.name) for sweep in sweeps)
-    if not prefix or not found:
-        raise PictureError(
-            f"no trial of {where} has a key that begins with {prefix!r}; `sweeper export {sweeps[0].name}` lists the keys"
-        )
-    if len(found) > 1:
-        some = ", ".join(found[:5]) + (" and more" if len(found) > 5 else "")
-        raise PictureError(
-            f"{len(found)} trials of {where} have keys that begin with {prefix!r} ({some}); give more of it"
-        )
-    return found[0]
+    return list(dict.fromkeys(find_key(known, prefix) for prefix in prefixes))
 
 
 def read_pictures(sweep: Sweep, keys: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:

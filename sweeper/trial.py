@@ -1,9 +1,10 @@
 """A trial: one cell of the space with one seed, its identity and its state."""
 
+import difflib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +16,10 @@ from sweeper.space import setting_steps, with_setting
 
 KEY_DIGITS = 12
 SHORT_NAME_LENGTH = 100
+
+
+class UnknownTrialError(ValueError):
+    """The beginning of a key that fits no trial, or more than one."""
 
 
 class TrialState(StrEnum):
@@ -103,6 +108,22 @@ def config_for(settings: Settings, fingerprint: str) -> dict[str, Any]:
 def trial_key(config: Mapping[str, Any]) -> str:
     """The first 12 hex digits of SHA-256 over the canonical JSON of a trial's config."""
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:KEY_DIGITS]
+
+
+def find_key(keys: Iterable[str], beginning: str) -> str:
+    """The one key that begins so, in either case. Raises UnknownTrialError with the nearest key, or with those that fit."""
+    known = sorted(set(keys))
+    found = [key for key in known if key.startswith(beginning.lower())] if beginning else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        some = ", ".join(found[:5]) + (" and more" if len(found) > 5 else "")
+        raise UnknownTrialError(
+            f"{len(found)} trials have keys that begin with {beginning!r} ({some}); give more of it"
+        )
+    near = difflib.get_close_matches(beginning.lower(), known, 1, cutoff=0.3)
+    hint = f"did you mean {near[0]}?" if near else f"there are {len(known)}; `sweeper export NAME` lists them"
+    raise UnknownTrialError(f"no trial has a key that begins with {beginning!r}; {hint}")
 
 
 def canonical_json(value: Any) -> str:

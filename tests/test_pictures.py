@@ -15,8 +15,9 @@ from PIL import Image
 from benchmarks.chromium import Browser
 from dashboards import page, views
 from dashboards.pictures import KINDS, albums
-from sweeper.pictures import PictureError, find_keys
+from sweeper.pictures import find_keys
 from sweeper.store import Sweep
+from sweeper.trial import UnknownTrialError
 from tests.command import here
 
 pytest_plugins = ("page_fixtures",)
@@ -79,12 +80,12 @@ def test_a_sweep_without_pictures_says_why(tmp_path: Path, endings: tuple[str, .
 def test_a_trial_is_found_by_the_beginning_of_its_key(sweep: Sweep) -> None:
     keys = sorted(keys_by_rank(sweep))
     assert find_keys([sweep], [keys[3], keys[5].upper(), keys[3]]) == [keys[3], keys[5]]
-    with pytest.raises(PictureError, match="no trial of 'synthetic' has a key that begins with 'zz'"):
+    with pytest.raises(UnknownTrialError, match="no trial has a key that begins with 'zz'"):
         find_keys([sweep], ["zz"])
     first = max("0123456789abcdef", key=lambda digit: sum(key.startswith(digit) for key in keys))
-    with pytest.raises(PictureError, match="give more of it"):
+    with pytest.raises(UnknownTrialError, match="give more of it"):
         find_keys([sweep], [first])
-    with pytest.raises(PictureError, match="no trial"):
+    with pytest.raises(UnknownTrialError, match="no trial"):
         find_keys([sweep], [""])
 
 
@@ -138,7 +139,7 @@ def test_the_command_shows_pictures_that_are_asked_for(storage_with_sweeps: Path
     assert "trial 1: lr=0.2" in text
     file.unlink()
     assert f"trial {first} left no pictures" in here(*asked, "--pictures", first, expect=2).stderr
-    assert "no trial of 'one' or 'two'" in here(*asked, "--pictures", "xyz", expect=2).stderr
+    assert "no trial has a key that begins with 'xyz'" in here(*asked, "--pictures", "xyz", expect=2).stderr
     assert not file.exists()
 
 

@@ -1,17 +1,12 @@
 """Commands that show sweeps: the page, MLflow's UI, what a trial's network sees."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sweeper.cli.options import STORAGE, InputError, SetOption, StorageOption, UriOption, app
 from sweeper.cli.sweeps import absolute, console, existing, read, stored
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sweeper.store import Sweep
 
 
 @app.command()
@@ -32,13 +27,14 @@ def dashboard(
     """Write one self-contained HTML page that compares trials and sweeps."""
     from dashboards.page import render
     from sweeper.pictures import find_keys, missing
-    from sweeper.showing import page_tables
+    from sweeper.showing import draw_explained, page_tables
     from sweeper.store import Folder
 
     sweeps = [existing(storage, name) for name in dict.fromkeys(names)]
     keys = find_keys(sweeps, pictures or ())
     for sweep in sweeps:
-        _draw_pictures(sweep, [key for key in keys if sweep.trial(key).artifacts.exists("model.pt")])
+        for key in keys:
+            draw_explained(sweep, key, console())
     target = (output or Path(f"{names[0]}.html")).absolute()
     if target.is_dir():
         raise InputError(f"{target} is a folder; give the name of a file")
@@ -48,20 +44,6 @@ def dashboard(
     print(target)
     if is_open:
         typer.launch(target.as_uri())
-
-
-def _draw_pictures(sweep: "Sweep", keys: "Sequence[str]") -> None:
-    """Draw what trials' kept models show, where it is not drawn; the page does without when the images are not here."""
-    if not keys:
-        return
-    from sweeper.data import DataError
-    from sweeper.explanation import ExplanationError, draw_explanation
-
-    for key in keys:
-        try:
-            draw_explanation(sweep, key)
-        except (DataError, ExplanationError) as error:
-            console().print(f"trial {key} is shown without saliency and kernels: {error}", style="yellow")
 
 
 @app.command()
@@ -118,14 +100,15 @@ def explain(
         raise InputError("--set goes with --augment and an experiment file; a trial's settings are what they were")
     if Path(what).is_file():
         raise InputError(f"{what} is a file; give a sweep's name, or --augment to see what training sees")
-    from sweeper.explanation import ExplanationError, find_trial
+    from sweeper.explanation import ExplanationError
     from sweeper.explanation_page import write_explanation
     from sweeper.publishing import best_record
     from sweeper.store import Folder
+    from sweeper.trial import find_key
 
     sweep = existing(storage, what)
-    records = sweep.records()
-    record = find_trial(records, trial) if trial is not None else best_record(records, stored(sweep))
+    records = {record.trial.key: record for record in sweep.records()}
+    record = best_record(tuple(records.values()), stored(sweep)) if trial is None else records[find_key(records, trial)]
     if record is None:
         raise ExplanationError(f"no trial of {what} is complete yet, so there is no model to explain; run it first")
     folder = (output or Path(f"{what}-{record.trial.key}")).absolute()
