@@ -51,6 +51,8 @@ def test_help_names_every_command_of_the_contract() -> None:
         "sync",
         "schema",
         "init",
+        "doctor",
+        "explain",
     }
     assert contract <= commands
     assert "run" in sweeper("--help").stdout

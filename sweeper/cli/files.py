@@ -1,15 +1,13 @@
-"""Commands about experiment files."""
+"""Commands about experiment files and this machine."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from sweeper.cli.options import InputError, app
-
-if TYPE_CHECKING:
-    pass
+from sweeper.cli.options import STORAGE, AddressOption, InputError, JsonOption, StorageOption, UriOption, app
+from sweeper.cli.sweeps import output_console
 
 
 @app.command()
@@ -31,3 +29,31 @@ def init(
         raise InputError(f"{file} exists; give another name")
     file.write_text(files("sweeper").joinpath("starter.yaml").read_text())
     print(f"{file}: edit it, then: sweeper plan {file} && sweeper run {file}")
+
+
+@app.command()
+def doctor(
+    storage: StorageOption = STORAGE,
+    uri: UriOption = None,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try what a sweep needs of this machine: disks, GPU, Ray, the tracking store."""
+    from dataclasses import asdict
+
+    from rich.text import Text
+
+    from sweeper.doctor import Health, examine
+
+    colours, worst, told = {Health.FINE: "green", Health.NOTE: "yellow", Health.TROUBLE: "red"}, Health.FINE, []
+    terminal = output_console()
+    for finding in examine(storage, uri, address):
+        worst = max(worst, finding.health, key=list(Health).index)
+        told.append(asdict(finding))
+        if not as_json:
+            line = Text(f"{finding.health:<8}", colours[finding.health]).append(f"{finding.subject:<10}", "bold")
+            terminal.print(line.append(finding.told, ""), soft_wrap=True)
+    if as_json:
+        print(json.dumps(told, indent=1))
+    if worst is Health.TROUBLE:
+        raise typer.Exit(2)

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
 from sweeper.experiment import Experiment
@@ -15,7 +15,7 @@ from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import write_experiment
 from sweeper.store import Machine, Sweep
 
-__all__ = ["Driver", "Listener", "Stop", "Sweeping", "run"]
+__all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "run"]
 
 GRACE_SECONDS = 3.0  # how long halted trials may take to end their epoch and save before they are cut off
 
@@ -38,14 +38,28 @@ def run(sweeping: Sweeping, executor: str, address: str | None, listeners: Seque
         from sweeper.launch.inline import run_inline
 
         return _run(sweeping, share, share.fits_here(), listeners, run_inline)
+    ray_tune = _ray_tune(address)
+    with ray_tune.cluster(address):
+        at_once = ray_tune.trials_at_once(share)
+        return _run(sweeping, share, at_once, listeners, partial(ray_tune.run_on_ray, share=share, at_once=at_once))
+
+
+def cluster_facts(address: str | None) -> str:
+    """Join the cluster at `address`, or start one here, and tell what it has."""
+    ray_tune = _ray_tune(address)
+    with ray_tune.cluster(address):
+        told: str = ray_tune.facts()
+    return told
+
+
+def _ray_tune(address: str | None) -> ModuleType:
+    """The Ray executor, imported so that a cluster of our own listens on loopback alone."""
     if address is None:
         # Named for other systems: Ray, when it is imported, then takes loopback for this machine's address on any.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from sweeper.launch import ray_tune
 
-    with ray_tune.cluster(address):
-        at_once = ray_tune.trials_at_once(share)
-        return _run(sweeping, share, at_once, listeners, partial(ray_tune.run_on_ray, share=share, at_once=at_once))
+    return ray_tune
 
 
 def _run(

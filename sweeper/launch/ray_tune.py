@@ -96,6 +96,14 @@ def _end(processes: set[int]) -> None:
             os.kill(process, signal.SIGKILL)
 
 
+def facts() -> str:
+    """What the connected cluster has."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    size = f"{len(nodes)} node{'s' * (len(nodes) > 1)}"
+    return f"Ray {ray.__version__}, {size}, {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs"
+
+
 def trials_at_once(share: Share) -> int:
     """How many trials the cluster holds side by side. Raises ResourcesError when it never holds one."""
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]

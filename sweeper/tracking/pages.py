@@ -1,9 +1,13 @@
 """Addresses of the pages that MLflow's UI has of a sweep and its runs."""
 
 import os
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sweeper.tracking.names import DATABASE, redacted
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment
 
 PORT = 5000
 _TRAINING = "?workflowType=machine_learning"  # else MLflow's UI begins with its pages for language models
@@ -33,6 +37,20 @@ def run_page(root: str, experiment_id: str, run_id: str) -> str:
 
 def find_experiment(uri: str, name: str) -> tuple[str | None, str]:
     """The id of an experiment in a store; None, and what to do about it, when there is none or no answer."""
+    found, trouble = _asked(uri, name)
+    if trouble:
+        return None, f"{trouble}. Is it running?"
+    if found is None:
+        return None, f"{redacted(uri)} has nothing of {name} yet; publish it with: sweeper sync {name}"
+    return str(found.experiment_id), ""
+
+
+def unanswered(uri: str) -> str:
+    """Why a store does not answer; empty when it does."""
+    return _asked(uri, "Default")[1]
+
+
+def _asked(uri: str, name: str) -> tuple["Experiment | None", str]:
     os.environ.update({setting: value for setting, value in _WAIT.items() if setting not in os.environ})
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -40,9 +58,6 @@ def find_experiment(uri: str, name: str) -> tuple[str | None, str]:
     from sweeper.tracking.trouble import sentence
 
     try:
-        found = MlflowClient(tracking_uri=uri).get_experiment_by_name(name)
+        return MlflowClient(tracking_uri=uri).get_experiment_by_name(name), ""
     except (MlflowException, OSError) as error:
-        return None, f"{sentence(error, uri)}. Is it running?"
-    if found is None:
-        return None, f"{redacted(uri)} has nothing of {name} yet; publish it with: sweeper sync {name}"
-    return str(found.experiment_id), ""
+        return None, sentence(error, uri)
