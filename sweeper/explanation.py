@@ -21,14 +21,13 @@ from sweeper.data import Dataset, prepare_at
 from sweeper.data.pictures import UNREADABLE, decode
 from sweeper.data.split import split
 from sweeper.reading import read_experiment
-from sweeper.store import Folder, Sweep
+from sweeper.store import Folder, Record, Sweep
 from sweeper.training.classifier import load_classifier
 from sweeper.training.drawing import INK, MUTED, RIGHT, WRONG, Line, readable
 from sweeper.training.examples import Rows, spread
 from sweeper.training.heat import saliency_sheet
 from sweeper.training.kernels import deeper, kernels, weight_histograms
 from sweeper.training.saliency import STEPS, Convolution, convolutions, saliencies
-from sweeper.trial import Trial
 
 TOP, FEW, FEW_STEPS = 5, 4, 16
 AUTOMATIC = ("saliency.png", "kernels.png", "kernels_deep.png", "histograms.png")
@@ -70,10 +69,13 @@ def draw_explanation(sweep: Sweep, key: str) -> None:
     names = set(folder.pictures.names())
     if names.issuperset(AUTOMATIC) or ("saliency.png" in names and "histograms.png" in names):
         return
-    trial, classifier = folder.read_trial(), open_classifier(sweep, key)
-    examples = handful(sweep, trial, FEW)
+    record = folder.record()
+    if record is None:
+        return
+    classifier, artifacts = open_classifier(sweep, key), folder.left(record.result)
+    examples = handful(sweep, record, FEW)
     found = convolutions(classifier, examples[0].image_3SS[None])
-    draw_weights(classifier, found, folder.artifacts, folder.pictures)
+    draw_weights(classifier, found, artifacts, folder.pictures)
     folder.pictures.write("saliency.png", draw_saliency(classifier, explained(classifier, examples), FEW_STEPS))
 
 
@@ -97,9 +99,9 @@ def open_classifier(sweep: Sweep, key: str) -> Classifier:
         ) from error
 
 
-def handful(sweep: Sweep, trial: Trial, count: int) -> list[Example]:
+def handful(sweep: Sweep, record: Record, count: int) -> list[Example]:
     """Images of the test set, else validation, else training: half told right, half the most confident mistakes."""
-    access = read_experiment(sweep.experiment(), sweep.name).data
+    trial, access = record.trial, read_experiment(sweep.experiment(), sweep.name).data
     dataset = prepare_at(access, trial.settings.data)
     indices = split(dataset, trial.settings.data.split)
     part, at_N = next(
@@ -107,7 +109,8 @@ def handful(sweep: Sweep, trial: Trial, count: int) -> list[Example]:
         for part, at_N in (("test", indices.test_N), ("val", indices.val_N), ("train", indices.train_N))
         if len(at_N)
     )
-    rows = _right_and_wrong(sweep.trial(trial.key).artifacts, part, np.asarray(dataset.labels_N[at_N]), count)
+    left, labels_N = sweep.trial(trial.key).left(record.result), np.asarray(dataset.labels_N[at_N])
+    rows = _right_and_wrong(left, part, labels_N, count)
     return [_example_of(dataset, int(at)) for at in at_N[rows]]
 
 

@@ -53,11 +53,11 @@ def write_explanation(sweep: Sweep, record: Record, images: Sequence[Path], laye
         raise ExplanationError(f"{to.path} is a file; give the name of a folder with -o")
     key = record.trial.key
     classifier = open_classifier(sweep, key)
-    artifacts = sweep.trial(key).artifacts
+    artifacts = sweep.trial(key).left(record.result)
     if images:
         examples = read_examples(images, classifier.image_size, folder_classes(classifier, artifacts))
     else:
-        examples = handful(sweep, record.trial, EXAMPLES)
+        examples = handful(sweep, record, EXAMPLES)
     found = convolutions(classifier, examples[0].image_3SS[None])
     if layer:
         choose_layer(found, layer)

@@ -1,12 +1,13 @@
 """What each trial made of each image, read from the sweep folder."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweeper.store import Folder, StoreError, Sweep
+from sweeper.left import Artifacts, remedy
+from sweeper.store import Record, StoreError, Sweep
 
 COLUMNS = ("split", "sample", "label", "prediction", "confidence")
 
@@ -18,23 +19,26 @@ class StoredPredictions(Mapping[str, pd.DataFrame]):
     Reading one raises StoreError that names a damaged file.
     """
 
-    def __init__(self, sweep: Sweep, keys: Iterable[str]) -> None:
-        self.sweep, self.keys_in_order = sweep, tuple(keys)
+    def __init__(self, sweep: Sweep, records: Sequence[Record]) -> None:
+        self.sweep, self.results = sweep, {record.trial.key: record.result for record in records}
 
     def __getitem__(self, key: str) -> pd.DataFrame:
-        frame = _predictions(self.sweep.trial(key).artifacts)
+        frame = _predictions(self._left(key))
         if frame is None:
             raise KeyError(key)
         return frame
 
     def __iter__(self) -> Iterator[str]:
-        return (key for key in self.keys_in_order if self.sweep.trial(key).artifacts.exists("predictions.parquet"))
+        return (key for key in self.results if self._left(key).exists("predictions.parquet"))
+
+    def _left(self, key: str) -> Artifacts:
+        return self.sweep.trial(key).left(self.results[key])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
-def _predictions(artifacts: Folder) -> pd.DataFrame | None:
+def _predictions(artifacts: Artifacts) -> pd.DataFrame | None:
     try:
         content = artifacts.read("predictions.parquet")
     except FileNotFoundError:
@@ -42,11 +46,8 @@ def _predictions(artifacts: Folder) -> pd.DataFrame | None:
     try:
         return _parsed(content)
     except (ValueError, KeyError, OSError, pa.ArrowException) as error:  # OSError: pages that do not decompress
-        where, remedy = (
-            artifacts.at("predictions.parquet"),
-            "Restore it, or remove the trial's folder to redo its work.",
-        )
-        raise StoreError(f"{where} is damaged ({error}). {remedy}") from error
+        where = artifacts.at("predictions.parquet")
+        raise StoreError(f"{where} is damaged ({error}). {remedy(artifacts)}") from error
 
 
 def _parsed(content: bytes) -> pd.DataFrame:

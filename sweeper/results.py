@@ -12,10 +12,11 @@ from dashboards.cells import cells_table
 from dashboards.ranking import best, ranked
 from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
+from sweeper.left import Artifacts, remedy
 from sweeper.pictures import read_pictures
 from sweeper.predictions import StoredPredictions
 from sweeper.space import Space
-from sweeper.store import Folder, Record, StoreError, Sweep
+from sweeper.store import Record, StoreError, Sweep
 
 FIXED = {
     "key": "str",
@@ -78,22 +79,25 @@ def history_table(records: Sequence[Record]) -> pd.DataFrame:
 
 def per_class_table(sweep: Sweep, records: Sequence[Record]) -> pd.DataFrame:
     """One row a class, split and trial, from each trial's `artifacts/per_class.csv` where it left one."""
-    trials = [record.trial for record in sorted(records, key=lambda record: record.trial.number)]
-    rows = [(trial.key, trial.number, *row) for trial in trials for row in _per_class(sweep.trial(trial.key).artifacts)]
+    rows: list[tuple[Any, ...]] = []
+    for record in sorted(records, key=lambda record: record.trial.number):
+        left = sweep.trial(record.trial.key).left(record.result)
+        rows += [(record.trial.key, record.trial.number, *row) for row in _per_class(left)]
     kinds = {"key": str, "number": int, **PER_CLASS}
     dtypes = {str: "str", int: "int64", float: "float64"}
     return pd.DataFrame(rows, columns=list(kinds)).astype({name: dtypes[kind] for name, kind in kinds.items()})
 
 
-def _per_class(artifacts: Folder) -> list[tuple[Any, ...]]:
+def _per_class(artifacts: Artifacts) -> list[tuple[Any, ...]]:
     try:
         lines = csv.DictReader(io.StringIO(artifacts.read("per_class.csv").decode(), newline=""))
         return [tuple(_parsed(line[name], kind) for name, kind in PER_CLASS.items()) for line in lines]
     except FileNotFoundError:
         return []
-    except (KeyError, ValueError, TypeError) as error:
-        where, remedy = artifacts.at("per_class.csv"), "Restore it, or remove the trial's folder to do its work again."
-        raise StoreError(f"{where} is damaged ({error!r}). {remedy}") from error
+    except StoreError:
+        raise
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise StoreError(f"{artifacts.at('per_class.csv')} is damaged ({error!r}). {remedy(artifacts)}") from error
 
 
 def _parsed(text: str, kind: Callable[[str], Any]) -> Any:
@@ -126,7 +130,7 @@ def sweep_tables(
         facts,
         importances=importances(experiment, records),
         pictures=read_pictures(sweep, sorted(pictured.intersection(trials["key"]))),
-        predictions=StoredPredictions(sweep, (record.trial.key for record in records)),
+        predictions=StoredPredictions(sweep, records),
     )
 
 

@@ -29,6 +29,7 @@ from typing import Any
 import filelock
 
 from sweeper.folder import TEMPORARY, Folder, StoreError, opened_text, sealed_text
+from sweeper.left import Artifacts, Checksums
 from sweeper.trial import Trial, TrialState
 
 __all__ = [
@@ -52,7 +53,8 @@ class Result:
     """How a trial ended: what `result.json` holds.
 
     `summary` has the metrics of the best epoch and the test metrics, `history` one row an epoch under the metrics'
-    MLflow names with `epoch` and `time` (Unix seconds), `saved_epoch` the epoch of the checkpoint left behind (0: none).
+    MLflow names with `epoch` and `time` (Unix seconds), `saved_epoch` the epoch of the checkpoint left behind (0: none),
+    `artifacts` the SHA-256 of the tables that it left, by file name (None: from before they were kept).
     """
 
     state: TrialState
@@ -63,6 +65,7 @@ class Result:
     pruning: Mapping[str, Any] | None = None
     saved_epoch: int = 0
     ended: float = 0.0
+    artifacts: Checksums | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,10 @@ class TrialFolder(Folder):
     @property
     def artifacts(self) -> Folder:
         return self.sub("artifacts")
+
+    def left(self, result: Result | None) -> Artifacts:
+        """`artifacts` to read from, whose tables must be as this result says that they were written."""
+        return Artifacts(self.artifacts.url, result.artifacts if result else None)
 
     @property
     def pictures(self) -> Folder:

@@ -37,8 +37,8 @@ def sweeper(*arguments: object, expect: int | tuple[int, ...] = 0) -> subprocess
     return done
 
 
-def here(*arguments: object, expect: int = 0, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run a command in this process and check its exit code."""
+def here(*arguments: object, expect: int | tuple[int, ...] = 0, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process and check its exit code, which may be one of several."""
     words, out, errors, code = ["sweeper", *map(str, arguments)], StringIO(), StringIO(), 0
     with (
         mock.patch.object(sys, "argv", words),
@@ -51,7 +51,8 @@ def here(*arguments: object, expect: int = 0, cwd: Path = ROOT) -> subprocess.Co
             main()
         except SystemExit as end:
             code = int(end.code or 0)
-    assert code == expect, f"{arguments}: exit {code}\n{out.getvalue()}\n{errors.getvalue()}"
+    allowed = expect if isinstance(expect, tuple) else (expect,)
+    assert code in allowed, f"{arguments}: exit {code}\n{out.getvalue()}\n{errors.getvalue()}"
     return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
 
 

@@ -45,7 +45,7 @@ def write_predictions(sweep: Sweep, splits: Sequence[str] = ("val", "test"), nam
 
 
 def predicted(sweep: Sweep) -> views.SweepTables:
-    return replace(tables(sweep), predictions=StoredPredictions(sweep, [r.trial.key for r in sweep.records()]))
+    return replace(tables(sweep), predictions=StoredPredictions(sweep, sweep.records()))
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_trials_of_other_images_labels_or_classes_are_apart(judged: Sweep) -> No
 
 def test_predictions_are_read_when_asked_for_and_trials_without_any_are_not_there(judged: Sweep) -> None:
     records = judged.records()
-    stored = StoredPredictions(judged, [record.trial.key for record in records])
+    stored = StoredPredictions(judged, records)
     with_file = [r.trial.key for r in records if judged.trial(r.trial.key).artifacts.exists("predictions.parquet")]
     assert 0 < len(with_file) < len(records)
     assert (list(stored), len(stored)) == (with_file, len(with_file))
@@ -135,17 +135,18 @@ def test_damaged_predictions_are_named(storage: str, content: bytes) -> None:
     key = sweep.records()[0].trial.key
     sweep.trial(key).artifacts.write("predictions.parquet", content)
     with pytest.raises(StoreError, match=r"predictions\.parquet is damaged"):
-        StoredPredictions(sweep, [key])[key]
+        StoredPredictions(sweep, sweep.records())[key]
 
 
 def test_a_torn_file_of_predictions_is_named_wherever_it_is_torn(judged: Sweep, storage: str) -> None:
-    key = next(key for key in tables(judged).trials["key"] if StoredPredictions(judged, [key]))
+    records = judged.records()
+    key = next(iter(StoredPredictions(judged, records)))
     whole = judged.trial(key).artifacts.read("predictions.parquet")
     other = Sweep(storage, "torn").trial(key).artifacts
     for at in range(0, len(whole), 97):
         other.write("predictions.parquet", whole[:at])
         with pytest.raises(StoreError, match="damaged"):
-            StoredPredictions(Sweep(storage, "torn"), [key])[key]
+            StoredPredictions(Sweep(storage, "torn"), records)[key]
 
 
 def test_shares_of_variance_follow_from_scipys_analysis_of_variance(judged: Sweep) -> None:

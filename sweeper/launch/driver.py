@@ -118,7 +118,9 @@ class Driver:
             return
         history = self.histories.get(trial.key, ())
         saved = self.saved_epochs.get(trial.key, 0)
-        result = Result(TrialState.FAILED, history=history, error=error, saved_epoch=saved, ended=time.time())
+        result = Result(
+            TrialState.FAILED, history=history, error=error, saved_epoch=saved, ended=time.time(), artifacts={}
+        )
         self.sweep.trial(trial.key).write_result(result)
         self.end(trial, result)
 

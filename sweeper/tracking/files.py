@@ -4,6 +4,7 @@ import hashlib
 from pathlib import PurePosixPath
 
 from sweeper.folder import TEMPORARY, Folder
+from sweeper.left import Artifacts
 from sweeper.tracking.tables import per_class_json
 from sweeper.trial import canonical_json
 
@@ -24,9 +25,10 @@ def fingerprint(artifacts: Folder) -> str:
     return hashlib.sha256(canonical_json(sizes(artifacts)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def contents(artifacts: Folder) -> dict[str, bytes]:
-    """The files by name, with the per-class table in the form of `mlflow.log_table` too."""
-    files = {name: artifacts.read(name) for name in sizes(artifacts)}
+def contents(artifacts: Artifacts) -> dict[str, bytes]:
+    """The files by name, with the per-class table in the form of `mlflow.log_table` too. Raises StoreError for a damaged one."""
+    there = [name for name in sizes(artifacts) if artifacts.exists(name)]
+    files = {name: artifacts.read(name) for name in dict.fromkeys([*there, *(artifacts.checksums or ())])}
     if "per_class.csv" in files:
         files[PER_CLASS] = per_class_json(files["per_class.csv"])
     return files

@@ -180,7 +180,7 @@ class SweepRuns:
             return []
         at, step = int(result.ended * 1000), result.best_epoch or 0
         final = {name: value for name, value in result.summary.items() if name.startswith("test/")}
-        final |= class_metrics(self.sweep.trial(trial.key).artifacts)
+        final |= class_metrics(self.sweep.trial(trial.key).left(result))
         return [Metric(name, value, at, step) for name, value in final.items() if name not in run.metrics]
 
     def _file_tags(self, trial: Trial, run: _Published) -> dict[str, str]:
@@ -199,7 +199,7 @@ class SweepRuns:
             run.tags.update(tags)
 
     def _upload_of(self, trial: Trial, run_id: str, result: Result) -> None:
-        files = contents(self.sweep.trial(trial.key).artifacts)
+        files = contents(self.sweep.trial(trial.key).left(result))
         if result.error:
             files["error.txt"] = result.error.encode("utf-8", "backslashreplace")
         self._upload(run_id, files)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sweeper.data import Dataset
 from sweeper.experiment import Settings, to_plain
+from sweeper.left import checksum
 from sweeper.store import Folder
 from sweeper.training import checkpoint
 from sweeper.training.metrics import Evaluation
@@ -22,14 +23,22 @@ Evaluations = Mapping[str, tuple[Tensor, Evaluation]]
 """By split ("val", "test"): the images' indices in the data set, and what the best epoch's weights made of them."""
 
 
-def write(folder: Folder, dataset: Dataset, evaluations: Evaluations) -> None:
-    """Write `per_class.csv`, `predictions.parquet` and `confusion.csv` (of the test images, else of validation)."""
+def write(folder: Folder, dataset: Dataset, evaluations: Evaluations) -> dict[str, str]:
+    """Write `per_class.csv`, `predictions.parquet` and `confusion.csv` (of the test images, else of validation).
+
+    Returns the SHA-256 of each by its name.
+    """
     if not evaluations:
-        return
-    folder.write("per_class.csv", _csv(per_class_rows(dataset, evaluations)))
+        return {}
     last = list(evaluations.values())[-1][1]
-    folder.write("confusion.csv", _csv(confusion_rows(dataset, last)))
-    folder.write("predictions.parquet", _parquet(predictions(dataset, evaluations)))
+    tables = {
+        "per_class.csv": _csv(per_class_rows(dataset, evaluations)),
+        "confusion.csv": _csv(confusion_rows(dataset, last)),
+        "predictions.parquet": _parquet(predictions(dataset, evaluations)),
+    }
+    for name, content in tables.items():
+        folder.write(name, content)
+    return {name: checksum(content) for name, content in tables.items()}
 
 
 def per_class_rows(dataset: Dataset, evaluations: Evaluations) -> list[list[object]]:

@@ -27,12 +27,11 @@ def save(folder: Folder, name: str, state: dict[str, Any]) -> None:
     folder.write(name, buffer.getvalue())
 
 
-def load(folder: Folder, name: str) -> dict[str, Any]:
-    """Read what `save` wrote. Raises StoreError that names the file when it is torn or damaged."""
+def load(folder: Folder, name: str, remedy: str = "Remove it to train this trial from the start") -> dict[str, Any]:
+    """Read what `save` wrote. Raises StoreError that names the file, and the remedy, when it is torn or damaged."""
     content = folder.read(name)
     if content[-_TAIL_BYTES:] != _tail(memoryview(content)[:-_TAIL_BYTES]):
-        damaged = f"{folder.at(name)} is damaged: its checksum is wrong. Remove it to train this trial from the start"
-        raise StoreError(damaged)
+        raise StoreError(f"{folder.at(name)} is damaged: its checksum is wrong. {remedy}")
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
 

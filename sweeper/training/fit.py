@@ -143,8 +143,9 @@ def _remove_torn(folder: TrialFolder) -> None:
 
 
 def _resume(trainer: Trainer, folder: TrialFolder) -> Progress:
-    """Where the checkpoint stands; the start when there is none."""
+    """Where the checkpoint stands; the start, without what an earlier try measured, when there is none."""
     if not folder.exists("checkpoint.pt"):
+        folder.artifacts.remove(histograms.FILE)
         return Progress()
     state = checkpoint.load(folder, "checkpoint.pt")
     trainer.load_state(state)
@@ -164,17 +165,19 @@ def _finish(
 ) -> Result:
     """Evaluate the best epoch's weights, on the test images only when the trial is complete, and write how it ended."""
     summary = {name: value for name, value in progress.best_row.items() if name.startswith(("train/", "val/", "lr"))}
+    checksums: dict[str, str] = {}
     if state is not TrialState.DIVERGED:
         trainer.judged.load_state_dict(progress.best_weights)
         evaluations = _evaluations(trainer, state)
         summary |= _named("test", evaluations["test"][1]) if "test" in evaluations else {}
-        artifacts.write(folder.artifacts, dataset, evaluations)
+        checksums = artifacts.write(folder.artifacts, dataset, evaluations)
         if state is TrialState.COMPLETE:
             pictures.write(folder.pictures, dataset, evaluations)
         if state is TrialState.COMPLETE and experiment.artifacts.models != "none":
             artifacts.write_model(
                 folder.artifacts, trainer.settings, dataset, trainer.feed.normalisation, progress.best_weights
             )
+    checksums |= histograms.checksums(folder.artifacts)
     result = Result(
         state=state,
         summary=summary,
@@ -183,6 +186,7 @@ def _finish(
         pruning=to_plain(experiment.pruning) if state is TrialState.PRUNED else None,
         saved_epoch=progress.saved_epoch if state is TrialState.PRUNED else 0,
         ended=time.time(),
+        artifacts=checksums,
     )
     folder.write_result(result)
     return result

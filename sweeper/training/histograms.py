@@ -1,10 +1,13 @@
 """How weights and activations are spread, layer by layer and epoch by epoch, in `histograms.parquet`. Legend: B bins.
 
 One row an epoch, kind ("weight" or "activation") and layer: `low` and `high` are the outer edges of equal bins,
-`counts` the numbers in each. Activations are those of a fixed batch in evaluation mode.
+`counts` the numbers in each. Activations are those of a fixed batch in evaluation mode. The file's metadata hold the
+SHA-256 of its rows, for it is written anew at every epoch.
 """
 
+import hashlib
 import io
+import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -14,10 +17,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from sweeper.store import Folder
+from sweeper.left import checksum
+from sweeper.store import Folder, StoreError
 
 BINS = 64
-FILE = "histograms.parquet"
+FILE, SEAL = "histograms.parquet", b"sha256"
 SCHEMA = pa.schema(
     [
         ("epoch", pa.int64()),
@@ -31,13 +35,42 @@ SCHEMA = pa.schema(
 
 
 def add(folder: Folder, epoch: int, network: nn.Module, images_NCHW: Tensor) -> None:
-    """Add an epoch's rows; what a process that was killed later has written of this epoch and after is replaced."""
-    before = pq.read_table(io.BytesIO(folder.read(FILE))).to_pylist() if folder.exists(FILE) else []
-    rows = [row for row in before if row["epoch"] < epoch]
+    """Add an epoch's rows; what a process that was killed later has written of this epoch and after is replaced.
+
+    Raises StoreError when the earlier epochs' are damaged.
+    """
+    rows = [row for row in read(folder) if row["epoch"] < epoch]
     rows += [{"epoch": epoch, **row} for row in (*weights(network), *activations(network, images_NCHW))]
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), buffer, compression="zstd")
+    table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({SEAL: _digest(rows)}))
+    pq.write_table(table, buffer, compression="zstd")
     folder.write(FILE, buffer.getvalue())
+
+
+def read(folder: Folder) -> list[dict[str, Any]]:
+    """The rows that were kept, none when there is no file. Raises StoreError that names a damaged file."""
+    if not folder.exists(FILE):
+        return []
+    try:
+        table = pq.ParquetFile(pa.BufferReader(folder.read(FILE))).read(use_threads=False)
+        rows: list[dict[str, Any]] = table.to_pylist()
+        if (table.schema.metadata or {}).get(SEAL, _digest(rows)) != _digest(rows):
+            raise ValueError("its checksum is wrong")
+    except StoreError:
+        raise
+    except (ValueError, OSError, MemoryError, pa.ArrowException) as error:
+        told = f"{folder.at(FILE)} is damaged ({error}). Restore it, or remove it to do without its histograms."
+        raise StoreError(told) from error
+    return rows
+
+
+def checksums(folder: Folder) -> dict[str, str]:
+    """The file's SHA-256 by its name, where it was written. Raises StoreError when it is damaged."""
+    return {FILE: checksum(folder.read(FILE))} if read(folder) else {}
+
+
+def _digest(rows: list[dict[str, Any]]) -> bytes:
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest().encode()
 
 
 def weights(network: nn.Module) -> Iterator[dict[str, Any]]:

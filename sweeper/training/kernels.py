@@ -1,11 +1,9 @@
 """The weights of a network as pictures: kernels of convolutions, and how weights are spread."""
 
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import nn
@@ -85,19 +83,13 @@ def weight_histograms(network: nn.Module, artifacts: Folder) -> bytes:
     """A PNG of how the weights of each layer are spread: of the last epoch that the sweep kept, else of the best one."""
     layers = [name for name, parameter in network.named_parameters() if parameter.dim() > 1]
     epoch, rows = "the best epoch", {row["layer"]: row for row in histograms.weights(network)}
-    if artifacts.exists(histograms.FILE):
-        kept = [row for row in _kept(artifacts) if row["kind"] == "weight"]
-        last = max((row["epoch"] for row in kept), default=0)
-        if kept:
-            epoch, rows = f"epoch {last}", {row["layer"]: row for row in kept if row["epoch"] == last}
+    kept = [row for row in histograms.read(artifacts) if row["kind"] == "weight"]
+    if kept:
+        last = max(row["epoch"] for row in kept)
+        epoch, rows = f"epoch {last}", {row["layer"]: row for row in kept if row["epoch"] == last}
     shown = [layers[at] for at in np.linspace(0, len(layers) - 1, min(PANELS, len(layers))).round().astype(int)]
     left_out = f"; {len(shown)} of {len(layers)} layers" if len(shown) < len(layers) else ""
     return _panels(f"weights after {epoch}, layer by layer{left_out}", [rows[name] for name in shown if name in rows])
-
-
-def _kept(artifacts: Folder) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(artifacts.read(histograms.FILE))).to_pylist()
-    return rows
 
 
 def _panels(title: str, rows: Iterable[Mapping[str, Any]]) -> bytes:

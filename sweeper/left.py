@@ -1,0 +1,55 @@
+"""What a trial left, file by file as its `result.json` says that it was written."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from sweeper.folder import Folder, StoreError
+
+TABLES = ("per_class.csv", "confusion.csv", "predictions.parquet", "histograms.parquet")
+"""The files whose checksums are in `result.json`. Models and pictures carry their own."""
+
+Checksums = Mapping[str, str]
+
+
+def checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Artifacts(Folder):
+    """The `artifacts` of a trial that has ended. Reading one of TABLES raises StoreError unless it is as it was written.
+
+    `checksums` is None for results from before they were kept: files are then taken as they are.
+    """
+
+    def __init__(self, url: str, checksums: Checksums | None) -> None:
+        super().__init__(url)
+        self.checksums = checksums
+
+    def exists(self, name: str = "") -> bool:
+        """Whether the trial left it; what an earlier try left does not count."""
+        if self.checksums is None or name not in TABLES:
+            return super().exists(name)
+        return name in self.checksums
+
+    def read(self, name: str) -> bytes:
+        if self.checksums is None or name not in TABLES:
+            return super().read(name)
+        if name not in self.checksums:
+            raise FileNotFoundError(self.at(name))
+        try:
+            content = super().read(name)
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.at(name)} is gone. {remedy(self)}") from error
+        if checksum(content) != self.checksums[name]:
+            raise StoreError(f"{self.at(name)} is damaged: its checksum is wrong. {remedy(self)}")
+        return content
+
+
+def remedy(artifacts: Folder) -> str:
+    """What its owner can do about a file in a trial's `artifacts` that is not what was written."""
+    trial = PurePosixPath(artifacts.path).parent
+    return (
+        f"Restore it; or remove {trial / 'result.json'} and run `sweeper resume {trial.parent.parent.name}`, which does "
+        "this trial's work again."
+    )

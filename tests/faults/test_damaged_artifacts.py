@@ -1,0 +1,162 @@
+"""Files that an ended trial left, damaged or gone: whoever would read them names the file, nobody tells a wrong number."""
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeper.left import TABLES
+from sweeper.store import StoreError, Sweep
+from sweeper.training import histograms
+from tests.command import check_mlflow, here, table
+
+EXPERIMENT = """
+name: grid
+data: {name: digits, image_size: 8, classes: 3}
+model: {name: one_hidden, hidden: 8}
+train: {epochs: 2, batch_size: 64}
+search: {space: {lr: [0.1, 0.03]}}
+artifacts: {models: all, histograms: 1}
+"""
+BORROWING = EXPERIMENT.replace("grid", "borrowing").replace("train: {", "train: {class_weights: {from_sweep: grid}, ")
+DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
+    "a flipped bit": lambda content: flipped(content, random.Random(len(content)).randrange(8 * len(content))),
+    "torn": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "zeros": lambda content: bytes(len(content)),
+    "more": lambda content: content + b"\n",
+    "gone": lambda content: None,
+}
+CLASSES, PAGE = ("export", "grid", "--table", "per-class"), ("dashboard", "grid")
+READERS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "per_class.csv": (CLASSES, ("results", "grid", "--per-class"), PAGE, ("sync", "grid"), ("plan", "borrowing.yaml")),
+    "predictions.parquet": (PAGE, ("explain", "grid"), ("sync", "grid")),
+    "confusion.csv": (("sync", "grid"),),
+    "histograms.parquet": (("explain", "grid"), ("sync", "grid")),
+    "model.pt": (("explain", "grid"), ("sync", "grid")),
+}
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    damaged = bytearray(content)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    storage = tmp_path_factory.mktemp("ended")
+    for name, text in {"grid.yaml": EXPERIMENT, "borrowing.yaml": BORROWING}.items():
+        (storage / name).write_text(text)
+    here("run", storage / "grid.yaml", "--storage", storage, "--executor", "inline")
+    return storage
+
+
+@pytest.fixture(scope="module")
+def best(ended: Path) -> str:
+    """The best trial, which every command reads."""
+    rows = json.loads(here("results", "grid", "--json", "--storage", ended).stdout)
+    return str(rows[0]["key"])
+
+
+def test_every_file_that_a_trial_left_is_read_by_some_command_or_has_a_checksum_of_its_own(
+    ended: Path, best: str
+) -> None:
+    left = {file.name for file in (ended / "grid" / "trials" / best / "artifacts").iterdir() if file.is_file()}
+    assert left == set(READERS) == {*TABLES, "model.pt"}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_whoever_reads_a_damaged_file_names_it_and_the_trials_work_can_be_done_again(
+    name: str, ended: Path, best: str, tmp_path: Path, is_long: bool
+) -> None:
+    chosen = list(DAMAGES) if is_long else ["a flipped bit"]
+    for number, damage in enumerate(chosen):
+        storage = tmp_path / str(number)
+        shutil.copytree(ended, storage)
+        file = storage / "grid" / "trials" / best / "artifacts" / name
+        damaged = DAMAGES[damage](file.read_bytes())
+        file.unlink() if damaged is None else file.write_bytes(damaged)
+        for command in READERS[name] if is_long else READERS[name][:1]:
+            check_refused(command, file, storage)
+        if not is_long and name != "per_class.csv":
+            continue
+        file.parent.with_name("result.json").unlink()
+        here("run", storage / "grid.yaml", "--storage", storage, "--executor", "inline")
+        assert table(storage, "grid") == table(ended, "grid")
+        assert here(*CLASSES, "--storage", storage).stdout == here(*CLASSES, "--storage", ended).stdout
+        if is_long:
+            check_mlflow(storage, 2)
+
+
+def check_refused(command: tuple[str, ...], file: Path, storage: Path) -> None:
+    """`model.pt` may be gone: then the best trial's model was not kept, and nothing is asked of it but to be explained."""
+    first, what, *rest = command
+    elsewhere = ("--tracking-uri", f"sqlite:///{storage}/other.db") if first == "sync" else ()
+    output = ("-o", storage / "out") if first in ("dashboard", "explain") else ()
+    what = str(storage / what) if what.endswith(".yaml") else what
+    if (file.name, file.exists(), first) == ("model.pt", False, "sync"):
+        return
+    done = here(first, what, *rest, *elsewhere, *output, "--storage", storage, expect=(2, 4))
+    assert "Traceback" not in done.stderr
+    assert (str(file) if file.exists() or file.name != "model.pt" else file.name) in done.stderr, (command, done.stderr)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_any_flipped_bit_of_a_table_is_noticed(
+    name: str, ended: Path, best: str, tmp_path: Path, is_long: bool
+) -> None:
+    trial = Sweep(str(ended), "grid").trial(best)
+    result, whole = trial.read_result(), trial.artifacts.read(name)
+    copied = Sweep(str(tmp_path), "grid").trial(best)
+    left = copied.left(result)
+
+    @settings(max_examples=2000 if is_long else 30, deadline=None)
+    @given(st.integers(0, 8 * len(whole) - 1))
+    def noticed(bit: int) -> None:
+        copied.artifacts.write(name, flipped(whole, bit))
+        with pytest.raises(StoreError, match="damaged"):
+            left.read(name)
+
+    noticed()
+    copied.artifacts.write(name, whole)
+    assert left.read(name) == whole
+
+
+def test_a_flipped_bit_in_a_running_trials_histograms_is_noticed_or_changes_nothing(
+    ended: Path, best: str, tmp_path: Path, is_long: bool
+) -> None:
+    """They are written anew at every epoch, so that no other file can hold their checksum."""
+    artifacts = Sweep(str(ended), "grid").trial(best).artifacts
+    content, rows = artifacts.read(histograms.FILE), histograms.read(artifacts)
+    copied = Sweep(str(tmp_path), "grid").trial(best).artifacts
+
+    @settings(max_examples=2000 if is_long else 50, deadline=None)
+    @given(st.integers(0, 8 * len(content) - 1))
+    def noticed(bit: int) -> None:
+        copied.write(histograms.FILE, flipped(content, bit))
+        try:
+            found, told = histograms.read(copied), copied.at(histograms.FILE)
+        except StoreError as error:
+            found, told = rows, str(error)
+        assert found == rows
+        assert copied.at(histograms.FILE) in told
+
+    noticed()
+
+
+def test_tables_of_a_sweep_from_before_their_checksums_were_kept_are_read_as_they_are(
+    ended: Path, best: str, tmp_path: Path
+) -> None:
+    shutil.copytree(ended / "grid", tmp_path / "grid")
+    trial = Sweep(str(tmp_path), "grid").trial(best)
+    fields = trial.read_json("result.json")
+    trial.write_json(
+        "result.json", {name: value for name, value in fields.items() if name not in ("artifacts", "sha256")}
+    )
+    assert here(*CLASSES, "--storage", tmp_path).stdout == here(*CLASSES, "--storage", ended).stdout
