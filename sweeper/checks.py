@@ -32,6 +32,9 @@ def check_data(source: Source) -> None:
         check_dataset(source, ("data", "name"), name)
         if name == "folder" and source.at(("data", "root")) is None:
             source.add(("data", "root"), "is missing; `folder` needs the folder that holds one sub-folder a class")
+    root = source.at(("data", "root"))
+    if isinstance(root, str) and "://" in root:
+        source.add(("data", "root"), f"given {shown(root)}, allowed a path: images are read where they can be mapped")
     if isinstance(split, Mapping):
         check_split(source, split)
     check_augment(source, ("data", "augment"), source.at(("data", "augment")))

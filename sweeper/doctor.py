@@ -13,9 +13,10 @@ from pathlib import Path
 
 from sweeper.data import default_cache
 from sweeper.launch import cluster_facts
+from sweeper.redaction import redacted
 from sweeper.store import Folder
 from sweeper.tracking import stored_uri
-from sweeper.tracking.names import redacted, sqlite_path
+from sweeper.tracking.names import sqlite_path
 from sweeper.tracking.pages import unanswered
 
 GIB, MIB = 2**30, 2**20

@@ -76,7 +76,7 @@ class Folder:
     def read_json(self, name: str) -> Any:
         """The content of a JSON file. Raises StoreError that names the file when a bit of it has changed."""
         try:
-            return json.loads(_opened_json(self.read(name)))
+            return opened_json(self.read(name))
         except ValueError as error:
             raise StoreError(
                 f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work."
@@ -93,11 +93,7 @@ class Folder:
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object of one member or more; non-finite floats become the strings "nan", "inf" and "-inf"."""
-        text = json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False)
-        body = text.removesuffix("\n}").encode(
-            errors="backslashreplace"
-        )  # a lone surrogate, as in odd paths, as its escape
-        self.write(name, body + _JSON_SEAL + _digest(body) + _JSON_END)
+        self.write(name, sealed_json(value))
 
 
 def _write_local(path: str, content: bytes) -> None:
@@ -133,14 +129,20 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _opened_json(content: bytes) -> bytes:
-    """JSON without its seal. JSON that never had one, written by hand, is taken as it is."""
+def sealed_json(value: Mapping[str, Any]) -> bytes:
+    """A JSON object of one member or more, with its checksum as the last."""
+    text = json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False)
+    # A lone surrogate, as in odd paths, is written as its escape.
+    body = text.removesuffix("\n}").encode(errors="backslashreplace")
+    return body + _JSON_SEAL + _digest(body) + _JSON_END
+
+
+def opened_json(content: bytes) -> Any:
+    """What `sealed_json` was given; JSON that never had a seal, written by hand, is taken as it is. Raises ValueError."""
     body, seal, rest = content.rpartition(_JSON_SEAL)
-    if not seal:
-        return content
-    if rest != _digest(body) + _JSON_END:
+    if seal and rest != _digest(body) + _JSON_END:
         raise ValueError("its checksum is wrong")
-    return body + b"\n}"
+    return json.loads(body + b"\n}" if seal else content)
 
 
 def sealed_text(text: str) -> bytes:

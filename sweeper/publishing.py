@@ -11,10 +11,10 @@ from rich.console import Console
 import models
 from sweeper.experiment import Experiment
 from sweeper.provenance import environment, git_state
+from sweeper.redaction import without_password
 from sweeper.showing import command, draw_explained, tell_undrawn, write_dashboard
 from sweeper.store import Record, Sweep
 from sweeper.tracking import Parent, Publisher, note_published, note_runs
-from sweeper.tracking.names import redacted
 from sweeper.trial import TrialState
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def finish(
     if unpublished:
         console.print(
             f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: "
-            f"{command('sync', sweep)} --tracking-uri {redacted(publisher.uri)}",
+            f"{command('sync', sweep)} --tracking-uri {without_password(publisher.uri)}",
             style="yellow",
         )
     else:
         note_published(sweep, records, publisher.uri)
-        console.print(f"MLflow: {redacted(publisher.uri)}")
+        console.print(f"MLflow: {without_password(publisher.uri)}")
     return unpublished
 
 
@@ -109,7 +109,7 @@ def leaderboard(trials: "pd.DataFrame", axes: Sequence[str], experiment: Experim
 
 def _without_passwords(sweep: Sweep) -> bytes:
     """The experiment as it may be shown: without a password in `tracking.uri`."""
-    return redacted(sweep.experiment()).encode()
+    return without_password(sweep.experiment()).encode()
 
 
 def best_record(records: Sequence[Record], experiment: Experiment) -> Record | None:

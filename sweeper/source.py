@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from sweeper.redaction import redacted
+
 Path = tuple[str | int, ...]
 MAX_NODES = 100_000  # a file of aliases to aliases would otherwise grow without bound
 MAX_DEPTH = 50
@@ -115,7 +117,7 @@ def unknown(given: str, known: Iterable[str], what: str) -> str:
 
 def shown(value: Any, length: int = 60) -> str:
     """A value as the file would write it, cut to a readable length."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = redacted(json.dumps(value, ensure_ascii=False, default=str))  # before it is cut: half a password is one too
     return text if len(text) <= length else text[:length] + "…"
 
 

@@ -10,9 +10,9 @@ import webbrowser
 from rich.console import Console
 
 from sweeper.experiment import Experiment
-from sweeper.tracking import pages, stored_uri
+from sweeper.redaction import without_password
+from sweeper.tracking import pages, tracking_uri
 from sweeper.tracking.database import make_database
-from sweeper.tracking.names import redacted
 
 START_SECONDS = 60.0
 
@@ -26,7 +26,7 @@ def serve(storage: str, experiment: Experiment | None, uri: str | None, port: in
 
     With a terminal and a display it is opened in the browser too. Raises PortError when the port is taken.
     """
-    uri = uri or (experiment.tracking.uri if experiment else None) or stored_uri(storage)
+    uri = tracking_uri(uri, experiment, storage)
     if uri.startswith(("http://", "https://")):
         page = _page(uri, pages.root(uri) or "", experiment, console)
         console.print(f"the tracking server's own UI: {page}")
@@ -36,12 +36,13 @@ def serve(storage: str, experiment: Experiment | None, uri: str | None, port: in
     _check_port(port, experiment)
     make_database(uri)
     page = _page(uri, f"http://127.0.0.1:{port}", experiment, console)
-    console.print(f"MLflow over {redacted(uri)}; stop it with Ctrl-C\n{page}")
+    console.print(f"MLflow over {without_password(uri)}; stop it with Ctrl-C\n{page}")
     if _has_display():
         opening = f"from sweeper import ui; ui.open_when_up({page!r}, {port}, {os.getpid()})"
         subprocess.Popen([sys.executable, "-c", opening])
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    arguments = ["server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # not among the arguments, which everyone on the machine can read
+    arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])  # noqa: S606 - a list of words
 
 

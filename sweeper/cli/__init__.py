@@ -3,27 +3,38 @@
 import errno
 import os
 import sys
+import traceback
+from contextlib import redirect_stderr
+from typing import TextIO, cast
 
 from sweeper.cli import running, reading, showing, files  # isort: skip # the order of --help
 from sweeper.cli.options import app
+from sweeper.redaction import Redacted
 
 __all__ = ["app", "files", "main", "reading", "running", "showing"]
 
-BAD_INPUT = 2
+BUG, BAD_INPUT = 1, 2
 
 
 def main() -> None:
     """Run the command line; what is wrong with the user's input is told without a traceback, with exit code 2."""
     sys.path.append(os.getcwd())  # where a user's own "package.module:callable" lies
-    try:
-        app()
-    except (ValueError, OSError) as error:
-        if not _is_for_users(error):
-            raise
-        print(f"sweeper: {error}", file=sys.stderr)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            print("Make room on that disk, then run the same command again; what was saved is kept.", file=sys.stderr)
-        sys.exit(BAD_INPUT)
+    with redirect_stderr(cast("TextIO", Redacted(sys.stderr))):
+        try:
+            app()
+        except Exception as error:  # tracebacks are told here too, where they lose their passwords
+            sys.exit(_told(error))
+
+
+def _told(error: Exception) -> int:
+    """Tell of an error on stderr; returns the exit code."""
+    if not _is_for_users(error):
+        traceback.print_exception(error)
+        return BUG
+    print(f"sweeper: {error}", file=sys.stderr)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        print("Make room on that disk, then run the same command again; what was saved is kept.", file=sys.stderr)
+    return BAD_INPUT
 
 
 def _is_for_users(error: Exception) -> bool:

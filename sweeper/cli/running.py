@@ -99,5 +99,5 @@ def sync(
     sweep = existing(storage, name)
     experiment = stored(sweep)
     with sweep.lock():
-        missing = publish(sweep, experiment, tracking_uri(uri, experiment, sweep), console(), register)
+        missing = publish(sweep, experiment, tracking_uri(uri, experiment, sweep.storage.path), console(), register)
     raise typer.Exit(NOT_PUBLISHED if missing else 0)

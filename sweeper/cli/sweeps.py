@@ -48,7 +48,7 @@ def absolute(experiment: "Experiment") -> "Experiment":
     from dataclasses import replace
 
     root = experiment.data.root
-    if root is None or "://" in root:
+    if root is None:
         return experiment
     return replace(experiment, data=replace(experiment.data, root=os.path.abspath(os.path.expanduser(root))))
 

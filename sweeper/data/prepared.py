@@ -1,6 +1,7 @@
 """Making a prepared folder: decoded once, whole or not at all, whoever else is making it at the same time."""
 
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -13,13 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweeper.data.dataset import ARRAYS, FORMAT, DataError, Dataset, Excluded, open_prepared
+from sweeper.data.dataset import ARRAYS, FORMAT, DataError, Dataset, Excluded, checksums, note_verified, open_prepared
 from sweeper.data.source import Contents
+from sweeper.folder import sealed_json
 
 if TYPE_CHECKING:
     from sweeper.data.pictures import Failure
 
 NAMED_FAILURES = 5
+log = logging.getLogger(__name__)
 
 
 class CorruptError(DataError):
@@ -58,6 +61,8 @@ def make(cache: Path, folder: Path, contents: Contents, image_size: int) -> Data
         if found:
             return found
         folder.parent.mkdir(exist_ok=True)
+        if folder.exists():
+            log.warning("the prepared images in %s are damaged or of another version, and made again", folder)
         # Under the lock, these are what dead processes left behind.
         for stale in [folder, *folder.parent.glob(f".{folder.name}.*.tmp")]:
             if stale.exists():
@@ -91,11 +96,13 @@ def _write(folder: Path, contents: Contents, image_size: int) -> None:
         "shape": [count, 3, image_size, image_size],
         "official_from": contents.official_from,
         "bytes": {name: (folder / name).stat().st_size for name in ARRAYS},
+        "checksums": checksums(folder),
         "classes": [asdict(one) for one in contents.classes],
     }
     for name in ARRAYS:
         _sync(folder / name)
-    (folder / "about.json").write_text(json.dumps(about, indent=1))
+    (folder / "about.json").write_bytes(sealed_json(about))
+    note_verified(folder)
     _sync(folder / "about.json")
     _sync(folder)
 

@@ -4,15 +4,17 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import FrameType, ModuleType
 from typing import Any, NamedTuple
 
-from sweeper.experiment import Experiment
+from sweeper.experiment import Experiment, Tracking
 from sweeper.launch.driver import Driver, Listener
 from sweeper.launch.share import Share, share_of
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import write_experiment
+from sweeper.redaction import without_password
 from sweeper.store import Machine, Sweep
 
 __all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "run"]
@@ -76,8 +78,10 @@ def _run(
 
 
 def store_experiment(sweep: Sweep, experiment: Experiment) -> None:
-    """Keep the resolved experiment in the folder, for `resume` and for every reader."""
-    sweep.write_experiment(write_experiment(experiment))
+    """Keep the resolved experiment in the folder, for `resume` and for every reader; a password in it is left out."""
+    uri = experiment.tracking.uri
+    shown = replace(experiment, tracking=Tracking(uri and without_password(uri)))
+    sweep.write_experiment(write_experiment(shown))
 
 
 def machine_for(sweeping: Sweeping, share: Share, at_once: int) -> Machine:

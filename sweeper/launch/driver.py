@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sweeper.experiment import Experiment
 from sweeper.folder import FULL
+from sweeper.redaction import redacted
 from sweeper.search import Search
 from sweeper.store import Record, Result, Row, Sweep
 from sweeper.trial import Answer, Trial, TrialState
@@ -102,6 +103,7 @@ class Driver:
 
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`.
         """
+        error = redacted(error)  # a worker elsewhere has another environment
         last = error.strip().splitlines()[-1]
         if last.startswith(FULL_DISK) and not self.is_halted:
             self.trouble = last  # trying again would help no trial

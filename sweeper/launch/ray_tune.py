@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,17 @@ import ray
 import torch
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sweeper.experiment import Experiment
+from sweeper.experiment import Experiment, Tracking
 from sweeper.launch.answers import Answers
 from sweeper.launch.driver import Driver
 from sweeper.launch.share import Share
+from sweeper.redaction import redacted
 from sweeper.store import Row, Sweep
 from sweeper.training import fit
 from sweeper.trial import Answer, Trial
@@ -43,6 +46,9 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+
+# Tune would hand these to workers in a way that Ray writes into its logs, so they get them as an argument.
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 
 
 @contextmanager
@@ -114,10 +120,15 @@ def run_on_ray(driver: Driver, share: Share, at_once: int) -> None:
     """Run a sweep's trials on the connected cluster until none is left or the driver halts."""
     # With fewer waiting trials than workers that start, a started worker would stand idle until the others are up.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once + 2)
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(CREDENTIALS)
     answers = ray.remote(num_cpus=0)(Answers).remote()
     errors: dict[str, str | None] = {}
     trainable = tune.with_parameters(
-        _train, sweep=(driver.sweep.storage.url, driver.sweep.name), experiment=driver.experiment, answers=answers
+        _train,
+        sweep=(driver.sweep.storage.url, driver.sweep.name),
+        experiment=replace(driver.experiment, tracking=Tracking()),  # publishing is the driver's; so are its passwords
+        answers=answers,
+        credentials={name: os.environ[name] for name in CREDENTIALS if name in os.environ},
     )
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_HaltError):
         tune.Tuner(
@@ -138,8 +149,11 @@ def run_on_ray(driver: Driver, share: Share, at_once: int) -> None:
         ).fit()
 
 
-def _train(config: dict[str, Any], sweep: tuple[str, str], experiment: Experiment, answers: Any) -> None:
+def _train(
+    config: dict[str, Any], sweep: tuple[str, str], experiment: Experiment, answers: Any, credentials: dict[str, str]
+) -> None:
     """What a worker runs: one trial, from wherever its folder says it is."""
+    os.environ.update(credentials)
     trial = Sweep(*sweep).trial(config["key"]).read_trial()
 
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
@@ -149,9 +163,11 @@ def _train(config: dict[str, Any], sweep: tuple[str, str], experiment: Experimen
     try:
         fit(trial, Sweep(*sweep), experiment, report)
     except Exception:  # whatever a user's model raises is that trial's failure; the worker goes on with the next
-        tune.report({"error": traceback.format_exc()})
+        error = redacted(traceback.format_exc())
+        tune.report({"error": error})
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            raise  # an error on the GPU may have spoiled this process: let Ray start another
+            # An error on the GPU may have spoiled this process: let Ray start another. It writes into its logs why.
+            raise RuntimeError(error) from None
 
 
 class _HaltError(Exception):

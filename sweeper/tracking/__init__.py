@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweeper.experiment import Experiment
+from sweeper.redaction import HIDDEN, without_password
 from sweeper.store import Record, StoreError, Sweep
 from sweeper.tracking import pages
 from sweeper.tracking.files import fingerprint
-from sweeper.tracking.names import redacted, sqlite_path, sqlite_uri
+from sweeper.tracking.names import sqlite_path, sqlite_uri
 from sweeper.tracking.publisher import Parent, Publisher
 from sweeper.trial import canonical_json
 
 __all__ = [
     "Parent",
     "Publisher",
+    "TrackingError",
     "is_published",
     "note_published",
     "note_runs",
@@ -26,6 +28,9 @@ __all__ = [
     "stored_uri",
     "tracking_uri",
 ]
+
+
+ACCOUNT = {"MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"}
 
 
 def _digest(sweep: Sweep, records: Sequence[Record], uri: str) -> str:
@@ -36,7 +41,7 @@ def _digest(sweep: Sweep, records: Sequence[Record], uri: str) -> str:
         else (r.trial.key, r.state.value)
         for r in records
     ]
-    return hashlib.sha256(canonical_json([redacted(uri), ended]).encode()).hexdigest()
+    return hashlib.sha256(canonical_json([without_password(uri), ended]).encode()).hexdigest()
 
 
 def is_published(sweep: Sweep, records: Sequence[Record], uri: str) -> bool:
@@ -52,12 +57,12 @@ def note_runs(sweep: Sweep, publisher: Publisher) -> None:
     """Keep which run each trial has, as far as it is known, for those who make links to them."""
     if publisher.run_ids:
         runs = {"experiment_id": publisher.experiment_id, "runs": dict(publisher.run_ids)}
-        sweep.folder.write_json("published.json", {"uri": redacted(publisher.uri), **runs})
+        sweep.folder.write_json("published.json", {"uri": without_password(publisher.uri), **runs})
 
 
 def note_published(sweep: Sweep, records: Sequence[Record], uri: str) -> None:
     """Keep that everything was published, with the runs that are known of this store."""
-    noted, shown = _noted(sweep), redacted(uri)
+    noted, shown = _noted(sweep), without_password(uri)
     noted = noted if noted.get("uri") == shown else {}
     sweep.folder.write_json("published.json", {**noted, "uri": shown, "digest": _digest(sweep, records, uri)})
 
@@ -84,9 +89,27 @@ def run_pages(sweep: Sweep) -> dict[str, str]:
     return {key: pages.run_page(root, experiment_id, str(run)) for key, run in runs.items()}
 
 
-def tracking_uri(given: str | None, experiment: Experiment, sweep: Sweep) -> str:
-    """Where to publish: the command's --tracking-uri, the file's, MLFLOW_TRACKING_URI, else a database in the storage."""
-    return given or experiment.tracking.uri or stored_uri(sweep.storage.path)
+class TrackingError(ValueError):
+    """A tracking store that cannot be reached as it is given."""
+
+
+def tracking_uri(given: str | None, experiment: Experiment | None, storage: str) -> str:
+    """Where to publish: the command's --tracking-uri, the file's, MLFLOW_TRACKING_URI, else a database in the storage.
+
+    Raises TrackingError when its password was left out, as it is in a sweep folder, and the environment has none.
+    """
+    uri = given or (experiment.tracking.uri if experiment else None) or stored_uri(storage)
+    if HIDDEN not in uri:
+        return uri
+    whole = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if HIDDEN not in whole and without_password(whole) == uri:
+        return whole
+    if uri.startswith(("http://", "https://")) and ACCOUNT & os.environ.keys():
+        return uri.replace(f"//{HIDDEN}@", "//")  # MLflow itself reads the account
+    raise TrackingError(
+        f"the password of {uri} is not kept in sweep folders. Set MLFLOW_TRACKING_URI to the whole address"
+        + ("; or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD." if uri.startswith("http") else ".")
+    )
 
 
 def stored_uri(storage: str) -> str:

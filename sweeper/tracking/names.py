@@ -1,4 +1,4 @@
-"""Names and texts that MLflow takes, and URIs without their secrets.
+"""Names and texts that MLflow takes, and URIs of databases.
 
 A name is letters, digits, `_ - space`, with everything else written as a colon and the hex of its UTF-8 bytes.
 """
@@ -8,11 +8,11 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from sweeper.redaction import redacted as redacted
+
 MAX_LENGTH = 200
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
-_USER = re.compile(r"://(?:[^\s/:@]*:\S*|[^\s/@]*)@")  # rather too much than too little of a password
-_SECRET = re.compile(r"([?&;][\w.-]*(?:pass|pwd|token|secret|key|credential)[\w.-]*=)[^\s&;'\"]+", re.IGNORECASE)
 
 
 def safe_name(name: str) -> str:
@@ -46,11 +46,6 @@ def _bytes(text: str) -> bytes:
 def storable(text: str, length: int) -> str:
     """A text as every database takes it: no lone surrogates, no NUL, at most so long."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:length]
-
-
-def redacted(text: str) -> str:
-    """A URI, or a message with URIs in it, without user names, passwords and tokens."""
-    return _SECRET.sub(r"\1***", _USER.sub("://***@", text))
 
 
 def sqlite_path(uri: str) -> Path | None:

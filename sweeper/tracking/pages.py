@@ -4,7 +4,8 @@ import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sweeper.tracking.names import DATABASE, redacted
+from sweeper.redaction import without_password
+from sweeper.tracking.names import DATABASE
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
@@ -41,7 +42,7 @@ def find_experiment(uri: str, name: str) -> tuple[str | None, str]:
     if trouble:
         return None, f"{trouble}. Is it running?"
     if found is None:
-        return None, f"{redacted(uri)} has nothing of {name} yet; publish it with: sweeper sync {name}"
+        return None, f"{without_password(uri)} has nothing of {name} yet; publish it with: sweeper sync {name}"
     return str(found.experiment_id), ""
 
 

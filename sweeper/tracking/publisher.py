@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeper.experiment import Experiment
+from sweeper.redaction import without_password
 from sweeper.store import Record, Result, Row, Sweep
-from sweeper.tracking.names import redacted
 from sweeper.tracking.news import News, news_of, news_of_end
 from sweeper.tracking.trouble import is_outage, sentence
 from sweeper.trial import Trial, TrialState
@@ -133,7 +133,7 @@ class Publisher:
             left = [key for key, news in self.news.items() if news.result is None or self.taken.get(key) != news.ending]
             missing = [f"trial {key}" for key in left] + self.missing
         if missing and self.trouble is None:
-            self.trouble = f"{redacted(self.uri)}: no answer"
+            self.trouble = f"{without_password(self.uri)}: no answer"
         return missing
 
     def _work(self) -> None:

@@ -1,6 +1,6 @@
 """What went wrong with a store: whose trouble it is, and in a sentence."""
 
-from sweeper.tracking.names import redacted
+from sweeper.redaction import redacted, without_password
 
 
 def is_outage(error: Exception) -> bool:
@@ -16,4 +16,4 @@ def is_outage(error: Exception) -> bool:
 def sentence(error: Exception, uri: str) -> str:
     first = next(iter(str(error).strip().splitlines()), "").rpartition("(Caused by ")[2]
     told = first if " " in first else f"{type(error).__name__} {first}"
-    return f"{redacted(uri)}: {redacted(told)[:300]}"
+    return f"{without_password(uri)}: {redacted(told)[:300]}"

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from sweeper.data import ClassName, Dataset
+from sweeper.redaction import redacted
 from sweeper.store import Folder
 from sweeper.training.artifacts import Evaluations
 from sweeper.training.calibration import reliability_diagram
@@ -66,7 +67,8 @@ def write(folder: Folder, dataset: Dataset, evaluations: Evaluations) -> None:
 def note_errors(folder: Folder, errors: Mapping[str, str]) -> None:
     """Write the tracebacks of pictures that could not be drawn, by name; or remove what an earlier try left."""
     if errors:
-        folder.write(ERRORS, "\n".join(f"{name}:\n{error}" for name, error in errors.items()).encode(errors="replace"))
+        told = "\n".join(f"{name}:\n{error}" for name, error in errors.items())
+        folder.write(ERRORS, redacted(told).encode(errors="replace"))
     else:
         folder.remove(ERRORS)
 
