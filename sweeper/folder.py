@@ -77,7 +77,7 @@ class Folder:
         """The content of a JSON file. Raises StoreError that names the file when a bit of it has changed."""
         try:
             return opened_json(self.read(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise StoreError(
                 f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work."
             ) from error
@@ -87,7 +87,7 @@ class Folder:
         value = self.read_json(name)
         try:
             return parse(value)
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
+        except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
             told = f"{type(error).__name__}: {error}"
             raise StoreError(f"{self.at(name)} is not what sweeper wrote ({told}). Restore or remove it.") from error
 

@@ -1,6 +1,5 @@
 """Where results come from: the code's git state and the installed packages."""
 
-import json
 import platform
 import subprocess
 from importlib import metadata
@@ -23,12 +22,20 @@ def note_code(sweep: Sweep) -> None:
     commit = f", commit {git['commit'][:12]}{' with uncommitted changes' if git['changes'] else ''}" if git else ""
     known, code = codes(sweep), f"sweeper {__version__}{commit}"
     if code not in known:
-        sweep.folder.write("code.json", json.dumps([*known, code]).encode())
+        sweep.folder.write_json("code.json", {"code": [*known, code]})
 
 
 def codes(sweep: Sweep) -> list[str]:
     """What `note_code` kept: "sweeper 0.1.0, commit 0123456789ab", from the first run on."""
-    return list(sweep.folder.read_json("code.json")) if sweep.folder.exists("code.json") else []
+    return sweep.folder.parsed("code.json", _codes) if sweep.folder.exists("code.json") else []
+
+
+def _codes(noted: dict[str, list[str]] | list[str]) -> list[str]:
+    """A list in folders from before it had a checksum."""
+    known = noted if isinstance(noted, list) else noted["code"]
+    if not isinstance(known, list) or not all(isinstance(code, str) for code in known):
+        raise ValueError(f"it has {noted}")
+    return known
 
 
 def _git(*arguments: str) -> str:

@@ -79,11 +79,13 @@ class Source:
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[Path, str] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
+    added: set[Mistake] = field(default_factory=set)
 
     def add(self, path: Path, message: str) -> None:
         """Report a mistake at `path`, on the line of the nearest thing that has one."""
         mistake = Mistake(self.place(path), dotted(path), message)
-        if mistake not in self.mistakes:
+        if mistake not in self.added:
+            self.added.add(mistake)
             self.mistakes.append(mistake)
 
     def place(self, path: Path) -> str:

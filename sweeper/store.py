@@ -45,6 +45,7 @@ __all__ = [
 ]
 
 TRIES = 5
+MOST_EPOCHS, MOST_SEED, LAST_TIME = 2**31, 2**63 - 1, 2.0**36  # of time in seconds: the year 4147
 Row = dict[str, float]
 
 
@@ -101,7 +102,16 @@ def _history(fields: dict[str, Any]) -> tuple[Row, ...]:
 
 
 def _rows(history: list[Mapping[str, Any]]) -> tuple[Row, ...]:
-    return tuple({name: float(value) for name, value in row.items()} for row in history)
+    rows = tuple({name: float(value) for name, value in row.items()} for row in history)
+    for row in rows:
+        _check("epoch", row["epoch"], 1, MOST_EPOCHS)
+        _check("time", row.get("time", 0.0), 0, LAST_TIME)
+    return rows
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high or (high == MOST_EPOCHS and value != int(value)):
+        raise ValueError(f"{name} is {value}")
 
 
 class TrialFolder(Folder):
@@ -144,7 +154,7 @@ class TrialFolder(Folder):
         self.remove("result.json")
 
     def read_trial(self) -> Trial:
-        return self.parsed("trial.json", lambda fields: Trial(**{**fields, "number": int(fields["number"])}))
+        return self.parsed("trial.json", _trial)
 
     def read_result(self) -> Result:
         return self.parsed("result.json", _result)
@@ -170,10 +180,36 @@ class TrialFolder(Folder):
         return Record(trial, TrialState.WAITING)
 
 
+def _trial(fields: dict[str, Any]) -> Trial:
+    trial = Trial(**{**fields, "number": int(fields["number"])})
+    parts = (trial.cell, trial.config, trial.config.get("data", {}))
+    if not all(isinstance(part, Mapping) for part in parts) or not isinstance(trial.name, str):
+        raise ValueError("it has something else where settings or a name should be")
+    _check("number", trial.number, 0, MOST_EPOCHS)
+    _check("seed", trial.seed, -MOST_SEED, MOST_SEED)
+    return trial
+
+
 def _result(fields: dict[str, Any]) -> Result:
     summary = {name: float(value) for name, value in fields["summary"].items()}
     history = _rows(fields["history"])
-    return Result(**{**fields, "state": TrialState(fields["state"]), "summary": summary, "history": history})
+    result = Result(**{**fields, "state": TrialState(fields["state"]), "summary": summary, "history": history})
+    if not result.state.is_finished:
+        raise ValueError(f"its state is {result.state}")
+    _check("best_epoch", result.best_epoch or 0, 0, MOST_EPOCHS)
+    _check("saved_epoch", result.saved_epoch, 0, MOST_EPOCHS)
+    _check("ended", result.ended, 0, LAST_TIME)
+    if not isinstance(result.error, str | None) or not isinstance(result.artifacts, Mapping | None):
+        raise ValueError("it has something else where an error or checksums should be")
+    return result
+
+
+def _machine(fields: dict[str, Any]) -> Machine:
+    machine = Machine(**fields)
+    kinds = {name: type(value) for name, value in asdict(machine).items()}
+    if kinds != dict(Machine.__annotations__):
+        raise ValueError(f"it has {fields}")
+    return machine
 
 
 class Sweep:
@@ -207,7 +243,7 @@ class Sweep:
         """What was decided when the sweep began; None before that."""
         if not self.folder.exists("machine.json"):
             return None
-        return self.folder.parsed("machine.json", lambda fields: Machine(**fields))
+        return self.folder.parsed("machine.json", _machine)
 
     def identity(self) -> str:
         """A name for this folder that no other sweep has, wherever it is moved; made when first asked for."""

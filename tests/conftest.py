@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no bug
+settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile("no deadline")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two workers on two cores; what needs more threads asks for them
 
@@ -16,6 +17,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long", action="store_true", help="inject faults at every place, not at a few (make test-faults)"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        settings.load_profile("long")
 
 
 @pytest.fixture(scope="session")

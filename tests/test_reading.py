@@ -603,7 +603,9 @@ def test_mistakes_of_the_file_and_of_settings_are_told_together() -> None:
 
 # What must hold for any file
 
-ARBITRARY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ARBITRARY = settings(
+    max_examples=max(200, settings().max_examples), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 KEYS = st.sampled_from(
     ["name", "data", "model", "train", "search", "pruning", "objective", "resources", "space", "exclude", "include",
      "linked", "seeds", "method", "trials", "lr", "momentum", "train.lr", "data.split", "data.augment", "model.name",
