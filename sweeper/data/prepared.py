@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class CorruptError(DataError):
-    """Images that cannot be decoded: which, of which classes, and why."""
+    """Images that cannot be decoded: which, of which classes, and why; `listing` is the file that names all."""
 
-    def __init__(self, excluded: tuple[Excluded, ...], count: int) -> None:
-        super().__init__(_undecodable(excluded, count))
+    def __init__(self, excluded: tuple[Excluded, ...], count: int, listing: Path) -> None:
+        super().__init__(_undecodable(excluded, count, listing))
         self.excluded = excluded
 
 
@@ -70,7 +70,7 @@ def make(cache: Path, folder: Path, contents: Contents, image_size: int) -> Data
         temporary = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.tmp"
         temporary.mkdir()
         try:
-            _write(temporary, contents, image_size)
+            _write(temporary, contents, image_size, cache / "damaged" / f"{folder.name}.txt")
             temporary.rename(folder)
         except BaseException:
             shutil.rmtree(temporary)
@@ -79,7 +79,7 @@ def make(cache: Path, folder: Path, contents: Contents, image_size: int) -> Data
         return open_prepared(folder)
 
 
-def _write(folder: Path, contents: Contents, image_size: int) -> None:
+def _write(folder: Path, contents: Contents, image_size: int, listing: Path) -> None:
     from sweeper.data.pictures import write_images
 
     count = len(contents.labels_N)
@@ -87,7 +87,10 @@ def _write(folder: Path, contents: Contents, image_size: int) -> None:
     with open(folder / "images.npy", "wb") as file:
         failures = write_images(file, count, image_size, contents.image)
     if failures:
-        raise CorruptError(tuple(_excluded(failure, contents) for failure in failures), count)
+        excluded = tuple(_excluded(failure, contents) for failure in failures)
+        listing.parent.mkdir(exist_ok=True)
+        listing.write_text("".join(f"{one.sample}: {one.reason}\n" for one in excluded), errors="backslashreplace")
+        raise CorruptError(excluded, count, listing)
     np.save(folder / "labels.npy", contents.labels_N)
     (folder / "samples.json").write_text(json.dumps(list(contents.samples)))
     about = {
@@ -139,9 +142,10 @@ def _by_class(excluded: Sequence[Excluded]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
 
 
-def _undecodable(excluded: Sequence[Excluded], count: int) -> str:
+def _undecodable(excluded: Sequence[Excluded], count: int, listing: Path) -> str:
     named = "; ".join(f"{one.sample} ({one.reason})" for one in excluded[:NAMED_FAILURES])
-    more = f"; and {len(excluded) - NAMED_FAILURES:,} more" if len(excluded) > NAMED_FAILURES else ""
+    others = len(excluded) - NAMED_FAILURES
+    more = f"; and {others:,} more, all listed in {listing}" if others > 0 else ""
     return (
         f"{len(excluded):,} of {count:,} images cannot be decoded. By class: {_by_class(excluded)}. "
         f"They are: {named}{more}. Restore or remove these files, then run again; or leave them out with "
