@@ -6,8 +6,10 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from glob import escape
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
@@ -15,8 +17,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 TEMPORARY = ".tmp"
+READ_AT_ONCE = 256
 FULL = (errno.ENOSPC, errno.EDQUOT)
 T = TypeVar("T")
+F = TypeVar("F", bound="Folder")
 _JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
 _TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
 
@@ -36,27 +40,66 @@ class Folder:
             self.url = self.path
 
     def sub(self, *names: str) -> "Folder":
-        return Folder("/".join([self.url, *names]))
+        return self.below(Folder, *names)
+
+    def below(self, kind: type[F], *names: str) -> F:
+        """A folder of some kind below this one, on the same filesystem: asking for that anew takes longer than a read."""
+        folder = object.__new__(kind)
+        folder.url, folder.path = "/".join([self.url, *names]), "/".join([self.path, *names])
+        folder.fs, folder.is_local = self.fs, self.is_local
+        return folder
 
     def at(self, name: str) -> str:
         return str(PurePosixPath(self.path) / name)
 
     def exists(self, name: str = "") -> bool:
-        return bool(self.fs.exists(self.at(name)))
+        return os.path.exists(self.at(name)) if self.is_local else bool(self.fs.exists(self.at(name)))
 
     def names(self) -> list[str]:
         """The names in this folder, sorted; none when it does not exist."""
         try:
-            listed = self.fs.ls(self.path, detail=False)
-        except FileNotFoundError:
+            listed = os.listdir(self.path) if self.is_local else self.fs.ls(self.path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(PurePosixPath(path).name for path in listed)
+
+    def files(self, depth: int) -> dict[str, int]:
+        """The bytes of each file below this folder, by path, no more than `depth` names long; an object store lists once."""
+        if self.is_local:
+            return dict(_local_files(self.path, "", depth))
+        try:
+            found = self.fs.find(self.path, detail=True)
+        except FileNotFoundError:
+            return {}
+        sizes = {path[len(self.path) + 1 :]: int(about["size"] or 0) for path, about in found.items()}
+        return {path: sizes[path] for path in sorted(sizes) if path.count("/") < depth}
+
+    def read_each(self, names: Iterable[str]) -> Iterator[bytes | None]:
+        """The content of each file, None where there is none; an object store is asked for many side by side."""
+        if self.is_local:
+            yield from map(self._read_if_there, names)
+            return
+        for part in _batches(names, READ_AT_ONCE):
+            found = self.fs.cat([self.at(name) for name in part], on_error="return")
+            for content in (found[self.at(name)] for name in part):
+                if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                    raise content
+                yield None if isinstance(content, Exception) else bytes(content)
+
+    def _read_if_there(self, name: str) -> bytes | None:
+        try:
+            return self.read(name)
+        except FileNotFoundError:
+            return None
 
     def glob(self, pattern: str) -> list[str]:
         """Where the files are that match a pattern below this folder, sorted."""
         return sorted(str(path) for path in self.fs.glob(f"{escape(self.path)}/{pattern}"))
 
     def read(self, name: str) -> bytes:
+        if self.is_local:
+            with open(self.at(name), "rb") as file:
+                return file.read()
         return bytes(self.fs.cat_file(self.at(name)))
 
     def write(self, name: str, content: bytes) -> None:
@@ -75,8 +118,11 @@ class Folder:
 
     def read_json(self, name: str) -> Any:
         """The content of a JSON file. Raises StoreError that names the file when a bit of it has changed."""
+        return self._json(name, self.read(name))
+
+    def _json(self, name: str, content: bytes) -> Any:
         try:
-            return opened_json(self.read(name))
+            return opened_json(content)
         except (ValueError, RecursionError) as error:
             raise StoreError(
                 f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work."
@@ -84,7 +130,11 @@ class Folder:
 
     def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
         """What `parse` makes of a JSON file. Raises StoreError that names the file when that is not what was written."""
-        value = self.read_json(name)
+        return self.parsed_from(self.read(name), name, parse)
+
+    def parsed_from(self, content: bytes, name: str, parse: Callable[[Any], T]) -> T:
+        """As `parsed`, of a content that has been read already."""
+        value = self._json(name, content)
         try:
             return parse(value)
         except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
@@ -94,6 +144,27 @@ class Folder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object of one member or more; non-finite floats become the strings "nan", "inf" and "-inf"."""
         self.write(name, sealed_json(value))
+
+
+def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:
+    rest = iter(names)
+    return iter(lambda: list(islice(rest, size)), [])
+
+
+def _local_files(folder: str, prefix: str, depth: int) -> Iterator[tuple[str, int]]:
+    """Files below a folder, by path; what goes away meanwhile is left out."""
+    try:
+        with os.scandir(folder) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        if entry.is_dir():
+            if depth > 1:
+                yield from _local_files(entry.path, f"{prefix}{entry.name}/", depth - 1)
+            continue
+        with suppress(FileNotFoundError):
+            yield prefix + entry.name, entry.stat().st_size
 
 
 def _write_local(path: str, content: bytes) -> None:

@@ -80,22 +80,23 @@ def history_table(records: Sequence[Record]) -> pd.DataFrame:
 def per_class_table(sweep: Sweep, records: Sequence[Record]) -> pd.DataFrame:
     """One row a class, split and trial, from each trial's `artifacts/per_class.csv` where it left one."""
     rows: list[tuple[Any, ...]] = []
-    for record in sorted(records, key=lambda record: record.trial.number):
+    records = sorted(records, key=lambda record: record.trial.number)
+    paths = (f"{record.trial.key}/artifacts/per_class.csv" for record in records)
+    for record, content in zip(records, sweep.folder.sub("trials").read_each(paths), strict=True):
         left = sweep.trial(record.trial.key).left(record.result)
-        rows += [(record.trial.key, record.trial.number, *row) for row in _per_class(left)]
+        rows += [(record.trial.key, record.trial.number, *row) for row in _per_class(left, content)]
     kinds = {"key": str, "number": int, **PER_CLASS}
     dtypes = {str: "str", int: "int64", float: "float64"}
     return pd.DataFrame(rows, columns=list(kinds)).astype({name: dtypes[kind] for name, kind in kinds.items()})
 
 
-def _per_class(artifacts: Artifacts) -> list[tuple[Any, ...]]:
-    try:
-        lines = csv.DictReader(io.StringIO(artifacts.read("per_class.csv").decode(), newline=""))
-        return [tuple(_parsed(line[name], kind) for name, kind in PER_CLASS.items()) for line in lines]
-    except FileNotFoundError:
+def _per_class(artifacts: Artifacts, content: bytes | None) -> list[tuple[Any, ...]]:
+    content = artifacts.checked("per_class.csv", content)
+    if content is None:
         return []
-    except StoreError:
-        raise
+    try:
+        lines = csv.DictReader(io.StringIO(content.decode(), newline=""))
+        return [tuple(_parsed(line[name], kind) for name, kind in PER_CLASS.items()) for line in lines]
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise StoreError(f"{artifacts.at('per_class.csv')} is damaged ({error!r}). {remedy(artifacts)}") from error
 

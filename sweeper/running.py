@@ -46,7 +46,7 @@ def run_sweep(
             )
         store_experiment(sweep, experiment)
         if search.is_exhausted:
-            counts = _counts(sweeping)
+            counts = _counts(sweeping, search)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.path}")
             if is_published(sweep, sweeping.records, uri):
                 return _code(counts, [])
@@ -78,7 +78,8 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
         console.print(f"stopped{lost}. Go on with: {command('resume', sweep)}")
         return 128 + stop.signal if stop.signal else FAILED
     unpublished = finish(publisher, sweep, experiment, console, is_new=True)
-    return _code(_counts(Sweeping.of(sweep, experiment)), unpublished)
+    sweeping = Sweeping.of(sweep, experiment)
+    return _code(_counts(sweeping, sweeping.search(1)), unpublished)
 
 
 def _note_excluded(sweep: Sweep, experiment: Experiment, console: Console) -> None:
@@ -95,10 +96,9 @@ def _note_excluded(sweep: Sweep, experiment: Experiment, console: Console) -> No
     console.print(f"{told_excluded(excluded)}; the list is {sweep.folder.at('excluded.csv')}", markup=False)
 
 
-def _counts(sweeping: Sweeping) -> Counter[TrialState]:
+def _counts(sweeping: Sweeping, search: Search) -> Counter[TrialState]:
     """The states of the trials that the file, as it now is, asks for."""
-    known = sweeping.search(1).known
-    return Counter(record.state for record in sweeping.records if record.trial.key in known)
+    return Counter(record.state for record in sweeping.records if record.trial.key in search.known)
 
 
 def _told(counts: Mapping[TrialState, int]) -> str:

@@ -21,14 +21,15 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import filelock
 
-from sweeper.folder import TEMPORARY, Folder, StoreError, opened_text, sealed_text
+from sweeper.folder import READ_AT_ONCE, TEMPORARY, Folder, StoreError, opened_text, sealed_text
 from sweeper.left import Artifacts, Checksums
 from sweeper.trial import Trial, TrialState
 
@@ -123,7 +124,9 @@ class TrialFolder(Folder):
 
     def left(self, result: Result | None) -> Artifacts:
         """`artifacts` to read from, whose tables must be as this result says that they were written."""
-        return Artifacts(self.artifacts.url, result.artifacts if result else None)
+        left = self.below(Artifacts, "artifacts")
+        left.checksums = result.artifacts if result else None
+        return left
 
     @property
     def pictures(self) -> Folder:
@@ -162,22 +165,33 @@ class TrialFolder(Folder):
     def record(self) -> Record | None:
         """What the folder knows of this trial, which may be running; None before its `trial.json` was written."""
         for _ in range(TRIES):
-            try:
-                return self._record(set(self.names()))
-            except FileNotFoundError:  # it went on between the listing and the reading
-                continue
-        return self._record(set(self.names()))
+            wanted = told_by(self.names())
+            record = self.record_from(dict(zip(wanted, self.read_each(wanted), strict=True)))
+            if record or not wanted:
+                return record
+        raise StoreError(f"{self.path} changes faster than it can be read; do not run two sweeps in it")
 
-    def _record(self, names: set[str]) -> Record | None:
-        if "trial.json" not in names:
+    def record_from(self, contents: Mapping[str, bytes | None]) -> Record | None:
+        """A record from the files that tell of it; None when one has gone between the listing and the reading."""
+        there = {name: content for name, content in contents.items() if content is not None}
+        if not there or len(there) < len(contents):
             return None
-        trial = self.read_trial()
-        if "result.json" in names:
-            result = self.read_result()
+        trial = self.parsed_from(there["trial.json"], "trial.json", _trial)
+        if "result.json" in there:
+            result = self.parsed_from(there["result.json"], "result.json", _result)
             return Record(trial, result.state, result.history, result)
-        if "history.json" in names:
-            return Record(trial, TrialState.RUNNING, self.parsed("history.json", _history))
+        if "history.json" in there:
+            history = self.parsed_from(there["history.json"], "history.json", _history)
+            return Record(trial, TrialState.RUNNING, history)
         return Record(trial, TrialState.WAITING)
+
+
+def told_by(names: Collection[str]) -> tuple[str, ...]:
+    """Which of a trial's files tell what is known of it; none before its `trial.json` was written."""
+    if "trial.json" not in names:
+        return ()
+    last = next((name for name in ("result.json", "history.json") if name in names), None)
+    return ("trial.json", last) if last else ("trial.json",)
 
 
 def _trial(fields: dict[str, Any]) -> Trial:
@@ -255,13 +269,33 @@ class Sweep:
         self.folder.write_json("machine.json", asdict(machine))
 
     def trial(self, key: str) -> TrialFolder:
-        return TrialFolder(f"{self.folder.url}/trials/{key}")
+        return self.folder.below(TrialFolder, "trials", key)
 
     def records(self) -> list[Record]:
         """Every trial in the folder, by number. Raises StoreError that names a damaged file."""
-        keys = self.folder.sub("trials").names()
-        found = (self.trial(key).record() for key in keys)
-        return sorted((record for record in found if record), key=lambda record: record.trial.number)
+        found = [record for keys in self._batches_of_trials() for record in self._records(keys)]
+        return sorted(found, key=lambda record: record.trial.number)
+
+    def _batches_of_trials(self) -> Iterator[dict[str, tuple[str, ...]]]:
+        """Which files tell of each trial, by key, some hundred trials at a time."""
+        names: dict[str, list[str]] = {}
+        for path in self.folder.sub("trials").files(depth=2):
+            key, _, name = path.partition("/")
+            names.setdefault(key, []).append(name)
+        wanted = ((key, told_by(own)) for key, own in names.items())
+        told = ((key, files) for key, files in wanted if files)
+        while part := dict(islice(told, READ_AT_ONCE)):
+            yield part
+
+    def _records(self, wanted: Mapping[str, tuple[str, ...]]) -> Iterator[Record]:
+        paths = [f"{key}/{name}" for key, names in wanted.items() for name in names]
+        contents = self.folder.sub("trials").read_each(paths)
+        for key, names in wanted.items():
+            folder = self.trial(key)
+            found = {name: next(contents) for name in names}
+            record = folder.record_from(found) or folder.record()  # it went on meanwhile
+            if record:
+                yield record
 
     @contextmanager
     def lock(self) -> Iterator[None]:

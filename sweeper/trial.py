@@ -89,7 +89,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
 
 def settings_for(experiment: Experiment, cell: Mapping[str, Any], seed: int) -> Settings:
     """The experiment's settings with a cell's values in their places."""
-    plain: dict[str, Any] = {part: to_plain(getattr(experiment, part)) for part in ("data", "model", "train")}
+    plain = experiment.plain_settings
     for name, value in cell.items():
         plain = with_setting(plain, setting_steps(name), value)
     return _SETTINGS.validate_json(json.dumps({**plain, "seed": seed}))
@@ -134,12 +134,12 @@ def canonical_json(value: Any) -> str:
 def _canonical(value: Any) -> Any:
     if value is None or isinstance(value, str | int):
         return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
     return value
 
 

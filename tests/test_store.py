@@ -418,3 +418,29 @@ def kill(process: subprocess.Popen[str]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
+
+
+def test_a_folder_lists_its_files_with_their_sizes_as_deep_as_asked_and_reads_those_that_are_there(
+    storage: str,
+) -> None:
+    folder = Folder(storage)
+    assert folder.sub("missing").files(9) == {}
+    written = {"a/one.json": b"1", "a/deep/two.bin": b"22", "b/three.txt": b"333", "top": b""}
+    for name, content in written.items():
+        folder.write(name, content)
+    assert folder.files(1) == {"top": 0}
+    assert folder.files(2) == {"a/one.json": 1, "b/three.txt": 3, "top": 0}
+    assert folder.files(3) == {name: len(content) for name, content in written.items()}
+    assert list(folder.read_each(["top", "a/missing", *written])) == [b"", None, *written.values()]
+    assert list(folder.read_each([])) == []
+
+
+def test_records_read_at_once_are_those_read_trial_by_trial_while_some_wait_and_some_run(sweep: Sweep) -> None:
+    for number in range(3):
+        sweep.trial(f"key{number}").write_trial(Trial(number, {}, 0, {"seed": 0}, f"key{number}", "seed=0"))
+    sweep.trial("key1").write_history(({"epoch": 1.0},))
+    sweep.trial("key2").write_result(Result(TrialState.COMPLETE, {"val/top1": 0.5}))
+    sweep.folder.write("trials/empty/checkpoint.pt", b"begun, not known")
+    assert [record.state.value for record in sweep.records()] == ["waiting", "running", "complete"]
+    assert sweep.records() == [sweep.trial(f"key{number}").record() for number in range(3)]
+    assert sweep.trial("empty").record() is None

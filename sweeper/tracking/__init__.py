@@ -12,7 +12,7 @@ from sweeper.experiment import Experiment
 from sweeper.redaction import HIDDEN, without_password
 from sweeper.store import Record, StoreError, Sweep
 from sweeper.tracking import pages
-from sweeper.tracking.files import fingerprint
+from sweeper.tracking.files import fingerprint_of, fingerprints
 from sweeper.tracking.names import sqlite_path, sqlite_uri
 from sweeper.tracking.publisher import Parent, Publisher
 from sweeper.trial import canonical_json
@@ -35,8 +35,9 @@ ACCOUNT = {"MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"}
 
 def _digest(sweep: Sweep, records: Sequence[Record], uri: str) -> str:
     """What a fully published sweep is remembered by in `published.json`, so that a run with nothing to do asks no server."""
+    files, none = fingerprints(sweep), fingerprint_of({})
     ended = [
-        (r.trial.key, r.state.value, r.result.ended, fingerprint(sweep.trial(r.trial.key).artifacts))
+        (r.trial.key, r.state.value, r.result.ended, files.get(r.trial.key, none))
         if r.result
         else (r.trial.key, r.state.value)
         for r in records

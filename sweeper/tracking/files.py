@@ -1,28 +1,46 @@
 """A trial's files as its run gets them."""
 
 import hashlib
-from pathlib import PurePosixPath
+from collections.abc import Mapping
 
 from sweeper.folder import TEMPORARY, Folder
 from sweeper.left import Artifacts
+from sweeper.store import Sweep
 from sweeper.tracking.tables import per_class_json
 from sweeper.trial import canonical_json
 
 NOT_UPLOADED = ("model.pt",)  # the best one is logged as a model, on the parent run
 PER_CLASS = "per_class.json"
+ARTIFACTS = "artifacts/"
 
 
 def sizes(artifacts: Folder) -> dict[str, int]:
     """The files under a trial's artifacts that its run is to have, as "confusion.csv" or "pictures/confusion.png"."""
-    root = PurePosixPath(artifacts.path)
-    found = artifacts.fs.find(artifacts.path, maxdepth=2, detail=True)
-    names = {str(PurePosixPath(path).relative_to(root)): int(info["size"] or 0) for path, info in found.items()}
-    return {name: names[name] for name in sorted(names) if name not in NOT_UPLOADED and not name.endswith(TEMPORARY)}
+    return _uploaded(artifacts.files(depth=2))
+
+
+def _uploaded(sizes: Mapping[str, int]) -> dict[str, int]:
+    return {name: sizes[name] for name in sorted(sizes) if name not in NOT_UPLOADED and not name.endswith(TEMPORARY)}
 
 
 def fingerprint(artifacts: Folder) -> str:
     """Changes when a file comes, goes or changes its size; a trial's pictures may come long after it has ended."""
-    return hashlib.sha256(canonical_json(sizes(artifacts)).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return fingerprint_of(sizes(artifacts))
+
+
+def fingerprints(sweep: Sweep) -> dict[str, str]:
+    """The fingerprint of each trial's artifacts by key, by one listing; a trial without files is left out."""
+    found: dict[str, dict[str, int]] = {}
+    for path, size in sweep.folder.sub("trials").files(depth=4).items():
+        key, _, rest = path.partition("/")
+        if rest.startswith(ARTIFACTS):
+            found.setdefault(key, {})[rest.removeprefix(ARTIFACTS)] = size
+    return {key: fingerprint_of(_uploaded(sizes)) for key, sizes in found.items()}
+
+
+def fingerprint_of(sizes: Mapping[str, int]) -> str:
+    """The fingerprint of files by their sizes."""
+    return hashlib.sha256(canonical_json(sizes).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def contents(artifacts: Artifacts) -> dict[str, bytes]:
