@@ -12,7 +12,7 @@ from sweeper.agreement import check_agreement
 from sweeper.complaints import explain
 from sweeper.experiment import DATA_ACCESS, METHODS, Data, Train
 from sweeper.source import Path, Source, shown, unknown
-from sweeper.space import Axis, Choice, Int, Space, Uniform, axis_domain, linked_axis, setting_steps, with_setting
+from sweeper.space import Axis, Choice, Int, Space, Uniform, axis_domain, linked_axis, same, setting_steps, with_setting
 
 
 def check_search(source: Source) -> None:
@@ -110,7 +110,7 @@ def _check_excluded(source: Source, path: Path, value: Any, axis: Axis, place: i
         source.add(path, f"{axis.label} is a range; only values of a list can be left out")
         return
     values = [v if len(axis.names) == 1 else v[place] for v in axis.domain.values]
-    if value not in values:
+    if not any(same(value, known) for known in values):
         source.add(
             path, f"given {shown(value)}, which is no value of this axis; allowed {', '.join(map(shown, values))}"
         )

@@ -92,7 +92,7 @@ class Space:
 
     def contains(self, cell: Mapping[str, Any]) -> bool:
         """Whether a cell is one of this space: inside every axis and not excluded, or included."""
-        return (self.spans(cell) and not self.excludes(cell)) or any(dict(cell) == part for part in self.include)
+        return (self.spans(cell) and not self.excludes(cell)) or any(same(dict(cell), part) for part in self.include)
 
     def spans(self, cell: Mapping[str, Any]) -> bool:
         """Whether a cell has a value inside each axis, and no other."""
@@ -101,7 +101,9 @@ class Space:
 
     def excludes(self, cell: Mapping[str, Any]) -> bool:
         """Whether some partial assignment of `exclude` agrees with the cell."""
-        return any(all(name in cell and cell[name] == value for name, value in part.items()) for part in self.exclude)
+        return any(
+            all(name in cell and same(cell[name], value) for name, value in part.items()) for part in self.exclude
+        )
 
 
 def _values(axis: Axis) -> list[Cell]:
@@ -117,11 +119,23 @@ def _values(axis: Axis) -> list[Cell]:
 def _fits(axis: Axis, values: tuple[Any, ...]) -> bool:
     match axis.domain:
         case Choice(allowed):
-            return (values if len(values) > 1 else values[0]) in allowed
+            given = values if len(values) > 1 else values[0]
+            return any(same(given, value) for value in allowed)
         case Uniform(low, high):
             return type(values[0]) in (int, float) and low <= values[0] <= high
         case Int(low, high):
             return type(values[0]) is int and low <= values[0] <= high
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two plain values are one setting: 1 and 1.0 are, 1 and true are two."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
 
 
 def axis_domain(given: Any) -> Domain:
@@ -142,11 +156,20 @@ def _choice(values: Sequence[Any]) -> Choice:
         raise ValueError("an empty list leaves nothing to try; give it at least one value")
     seen = set()
     for value in values:
-        text = repr(int(value) if isinstance(value, float) and value.is_integer() else value)
+        text = repr(_written(value))
         if text in seen:
             raise ValueError(f"{value!r} is listed twice")
         seen.add(text)
     return Choice(tuple(values))
+
+
+def _written(value: Any) -> Any:
+    """The value as all that are `same` would be written."""
+    if isinstance(value, Mapping):
+        return {name: _written(value[name]) for name in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_written(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _range(kind: str, bounds: Any) -> Domain:

@@ -49,9 +49,10 @@ def expected_cells(search: Search) -> list[Cell]:
     cells: list[Cell] = []
     for parts in itertools.product(*axes):
         cell = {name: value for part in parts for name, value in part.items()}
-        if not any(part.items() <= cell.items() for part in search.exclude):
+        if not any(all(repr(cell[name]) == repr(value) for name, value in part.items()) for part in search.exclude):
             cells.append(cell)
-    return cells + [dict(cell) for cell in search.include if dict(cell) not in cells]
+    known = [canonical(cell) for cell in cells]  # in which true is not 1
+    return cells + [dict(cell) for cell in search.include if canonical(cell) not in known]
 
 
 @given(searches())
@@ -75,7 +76,7 @@ def test_a_space_contains_its_cells_and_no_other(search: Search) -> None:
     values = [*single, *(group[name] for group in search.linked for name in group)]
     for combination in itertools.product(*values):  # every combination of values, linked ones too
         cell = dict(zip(names, combination, strict=True))
-        assert space.contains(cell) == (cell in cells)
+        assert space.contains(cell) == (canonical(cell) in map(canonical, cells))
 
 
 @given(searches(), st.integers(1, 200))
@@ -159,7 +160,8 @@ REFUSED: tuple[Any, ...] = (
     [], "abc", 3, None, {}, {"uniform": [1]}, {"uniform": [1, 2, 3]}, {"uniform": [2, 1]}, {"uniform": [1, 1]},
     {"uniform": ["a", "b"]}, {"uniform": [0, float("inf")]}, {"uniform": [float("nan"), 1]}, {"uniform": [True, 2]},
     {"uniform": [0, 10**400]}, {"log_uniform": [0, 1]}, {"log_uniform": [-1, 1]}, {"int": [0, 1.5]}, {"int": "ab"},
-    {"normal": [0, 1]}, {"uniform": [0, 1], "int": [0, 1]}, [1, 1], [1, 1.0], [[1], [1]],
+    {"normal": [0, 1]}, {"uniform": [0, 1], "int": [0, 1]}, [1, 1], [1, 1.0], [[1], [1]], [[1], [1.0]],
+    [{"a": 1, "b": 2}, {"b": 2.0, "a": 1}],
 )  # fmt: skip
 
 
@@ -197,3 +199,10 @@ def test_a_bare_name_means_a_train_setting() -> None:
     assert setting_steps("lr") == ("train", "lr")
     assert setting_steps("train.lr") == ("train", "lr")
     assert setting_steps("data.split.train") == ("data", "split", "train")
+
+
+def test_true_is_not_left_out_with_one() -> None:
+    one = ({"model.flag": 1},)
+    space = Space.of(Search(space={"model.flag": [0, False, 1, True]}, exclude=one, include=one))
+    assert [repr(cell["model.flag"]) for cell in space.cells()] == ["0", "False", "True", "1"]
+    assert not Space.of(Search(space={"model.flag": [1, 2]})).contains({"model.flag": True})
