@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, replace
+from dataclasses import MISSING
 from typing import Any, NamedTuple
 
 from sweeper.experiment import Data, Train
 from sweeper.source import Path, Source, shown
-from sweeper.space import Axis, Cell, Choice, Space, setting_steps
+from sweeper.space import Axis, Cell, Space, setting_steps
 
 MAX_CELLS = 2000
 Values = Mapping[str, Any]
@@ -108,15 +108,9 @@ def check_agreement(source: Source, axes: Sequence[Axis]) -> None:
 
 def _cells(source: Source, axes: Sequence[Axis]) -> Iterator[Cell]:
     """The cells over the axes, where a range has its two ends: what holds at both holds between them."""
-    choices = tuple(map(_with_ends, axes))
+    choices = tuple(axis.with_ends() for axis in axes)
     include, exclude = (tuple(_mappings(source.at(("search", key)))) for key in ("include", "exclude"))
     yield from itertools.islice(Space(choices, include, exclude).cells(), MAX_CELLS)
-
-
-def _with_ends(axis: Axis) -> Axis:
-    if isinstance(axis.domain, Choice):
-        return axis
-    return replace(axis, domain=Choice((axis.domain.low, axis.domain.high)))
 
 
 def _mappings(given: Any) -> Iterator[Cell]:

@@ -66,7 +66,7 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.path}")
     try:
         with View(console, experiment, search.total, ended) as view:
-            stop = run(sweeping, executor, address, [view, publisher])
+            stop = run(sweeping, executor, address, [view, publisher], console.print)
     except BaseException:
         leave(publisher, sweep)
         raise

@@ -3,7 +3,7 @@
 import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sweeper.experiment import Search
@@ -51,6 +51,12 @@ class Axis:
 
     def assign(self, value: Any) -> Cell:
         return dict(zip(self.names, value if len(self.names) > 1 else (value,), strict=True))
+
+    def with_ends(self) -> "Axis":
+        """This axis with a range's two ends as its choices."""
+        if isinstance(self.domain, Choice):
+            return self
+        return replace(self, domain=Choice((self.domain.low, self.domain.high)))
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Machine:
     """What the machine decides and changes the last bits: decided once, kept in `machine.json`, honoured ever after.
 
     `window` is the search's lag (see `sweeper.search`), `processor` the vector instructions or the kind of GPU, `software`
-    the versions that compute; empty in folders from before it was kept.
+    the versions that compute; empty in folders from before it was kept. `trials_a_gpu` is for `gpus_per_trial: auto`.
     """
 
     device: str
@@ -94,6 +94,7 @@ class Machine:
     threads: int
     window: int
     software: str = ""
+    trials_a_gpu: int = 1
 
 
 def _history(fields: dict[str, Any]) -> tuple[Row, ...]:

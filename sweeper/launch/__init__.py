@@ -30,12 +30,22 @@ class Stop(NamedTuple):
     cut_off: int
 
 
-def run(sweeping: Sweeping, executor: str, address: str | None, listeners: Sequence[Listener]) -> Stop | None:
+def run(
+    sweeping: Sweeping,
+    executor: str,
+    address: str | None,
+    listeners: Sequence[Listener],
+    tell: Callable[[str], object] = lambda told: None,
+) -> Stop | None:
     """Run what is left of a sweep; the caller holds its lock. Returns what stopped it, if anything did.
+
+    What was measured to decide how trials share the machine is told by `tell`.
 
     Raises MachineError when this machine cannot go on with what another began.
     """
     share = share_of(sweeping)
+    if share.told:
+        tell(share.told)
     if executor == "inline":
         from sweeper.launch.inline import run_inline
 
@@ -90,7 +100,7 @@ def machine_for(sweeping: Sweeping, share: Share, at_once: int) -> Machine:
 
     machine = sweeping.sweep.machine()
     if machine is None:
-        machine = decide(share.device, share.cpus, at_once)
+        machine = replace(decide(share.device, share.cpus, at_once), trials_a_gpu=share.trials_a_gpu)
         sweeping.sweep.write_machine(machine)
     honour(machine, sweeping.experiment.resources)
     return machine

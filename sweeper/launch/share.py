@@ -1,12 +1,17 @@
 """What one trial reserves of a machine, and how many trials run side by side."""
 
+import math
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from sweeper.data import prepare_at
 from sweeper.data.split import split
-from sweeper.experiment import Resources
+from sweeper.experiment import Settings, to_plain
 from sweeper.launch.sweeping import Sweeping
+from sweeper.trial import canonical_json
+
+MAX_MEASURED = 12
 
 
 class ResourcesError(ValueError):
@@ -21,6 +26,11 @@ class Share:
     cpus: int
     gpus: float
     most: int | None
+    told: str = ""  # how it was decided, where something was measured
+
+    @property
+    def trials_a_gpu(self) -> int:
+        return round(1 / self.gpus) if 0 < self.gpus < 1 else 1
 
     def fits(self, cpus: float, gpus: float) -> int:
         """How many trials fit side by side. Raises ResourcesError when not one does."""
@@ -52,14 +62,51 @@ def share_of(sweeping: Sweeping) -> Share:
         cpus = machine.threads
     else:
         cpus = 1 if device == "cuda" else _fastest_threads(sweeping)
-    return Share(device, cpus, _gpus(resources, device), resources.max_concurrent)
+    share = Share(device, cpus, 0.0, resources.max_concurrent)
+    if resources.gpus_per_trial != "auto":
+        return replace(share, gpus=float(resources.gpus_per_trial))
+    if device != "cuda":
+        return share
+    if machine:
+        return replace(share, gpus=1 / machine.trials_a_gpu)
+    return _packed(sweeping, share)
 
 
-def _gpus(resources: Resources, device: str) -> float:
-    """`auto` is one GPU a trial where trials run on GPUs."""
-    if resources.gpus_per_trial == "auto":
-        return 1.0 if device == "cuda" else 0.0
-    return float(resources.gpus_per_trial)
+def most_a_gpu(cores: int, gpus: int, cpus: int, at_once: int) -> int:
+    """How many trials may share a GPU: as many as it has cores for, and where `at_once` are all there are, spread evenly."""
+    return max(1, min(cores // cpus // gpus, math.ceil(at_once / gpus)))
+
+
+def _packed(sweeping: Sweeping, share: Share) -> Share:
+    """As many trials on a GPU as its memory holds and its idle time is worth, by a few steps of each distinct shape."""
+    import torch
+
+    from sweeper.training import packing
+    from sweeper.training.machine import decide
+
+    alone = replace(share, gpus=1.0)
+    total = sweeping.search(1).total
+    most = most_a_gpu(cores_here(), torch.cuda.device_count(), share.cpus, min(total, share.most or total))
+    if most == 1:
+        return alone
+    machine, demands = decide("cuda", share.cpus, 1), []
+    for settings in largest_shapes(sweeping.shapes()):
+        dataset = prepare_at(sweeping.experiment.data, settings.data)
+        indices = split(dataset, settings.data.split)
+        demands.append(packing.demand_of(settings, dataset, indices, machine, packing.CudaMeter()))
+    free = packing.free_mebibytes()
+    places = packing.trials_a_gpu(demands, free, min(most, packing.MOST))
+    return replace(alone, gpus=1 / places, told=packing.told(demands, free, places))
+
+
+def largest_shapes(shapes: Iterable[Settings]) -> list[Settings]:
+    """One trial of each model at each batch size and image size, those with the most pixels in a batch first, twelve."""
+    distinct: dict[tuple[str, int, int], Settings] = {}
+    for settings in shapes:
+        model = canonical_json(to_plain(settings.model))
+        distinct.setdefault((model, settings.train.batch_size, settings.data.input_size), settings)
+    pixels = {key: key[1] * key[2] ** 2 for key in distinct}
+    return [distinct[key] for key in sorted(distinct, key=lambda key: -pixels[key])[:MAX_MEASURED]]
 
 
 def _fastest_threads(sweeping: Sweeping) -> int:

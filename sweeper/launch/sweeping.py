@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sweeper.data import prepare_at
 from sweeper.experiment import Data, Experiment, Settings
 from sweeper.search import Search, goes_on
+from sweeper.space import Space
 from sweeper.store import Record, Sweep
 from sweeper.trial import settings_for
+
+MAX_CELLS = 2000
 
 
 class Fingerprints:
@@ -49,6 +53,16 @@ class Sweeping:
         search = self.search(None)
         while trial := search.ask():
             yield trial.settings
+
+    def shapes(self) -> Iterator[Settings]:
+        """The settings of trials that may differ in what they take of a machine: of a range, those at its two ends."""
+        if self.experiment.search.method == "grid":
+            yield from self.settings_left()
+            return
+        space = Space.of(self.experiment.search)
+        ends = Space(tuple(axis.with_ends() for axis in space.axes), space.include, space.exclude)
+        for cell in islice(ends.cells(), MAX_CELLS):
+            yield settings_for(self.experiment, cell, self.experiment.search.seeds[0])
 
     def search(self, window: int | None = None) -> Search:
         return Search(self.experiment, self.fingerprints, self.records, window, self.retry_failed)
