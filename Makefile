@@ -1,12 +1,14 @@
 # make quickstart   install and run a first sweep        make test   install what tests need and run them
 # make lint         ruff, mypy --strict, import layers   make lock   pin requirements.lock anew
 # make test-faults  break everything, everywhere
+# make test-services  sweeps on PostgreSQL, MLflow with users, S3 and a Ray cluster, as docker/compose.yaml runs them
 # make audit        security rules, known vulnerabilities of the pinned packages
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+COMPILE := $(BIN)/uv pip compile --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --quiet
 
-.PHONY: quickstart install test test-faults lint audit lock
+.PHONY: quickstart install test test-faults test-services lint audit lock
 
 install: $(VENV)/.installed
 
@@ -22,7 +24,7 @@ quickstart: install
 	$(BIN)/sweeper run experiments/quickstart.yaml
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/services
 
 # Every fault at every place, and what must hold for any input with thousands of inputs: an hour and more. `make test`
 # injects a few of them.
@@ -30,6 +32,15 @@ ANY_INPUT := $(patsubst %,tests/test_%.py,reading space trial names store export
 
 test-faults: install
 	$(BIN)/python -m pytest tests/faults $(ANY_INPUT) --long --timeout 7200 -n 2
+
+# What cannot be installed here is skipped by name.
+test-services: install
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; }; \
+		apt-get install -y -qq iproute2 util-linux wget >/dev/null; \
+	fi || echo "Debian's packages cannot be installed here"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tests/services/requirements.lock
+	$(BIN)/python -m pytest tests/services --timeout 1500 -rs
 
 lint: install
 	$(BIN)/ruff check .
@@ -43,5 +54,8 @@ audit: install
 	$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
 
 lock:
-	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header \
-		--python-version 3.11 --quiet --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra dev --extra s3 --output-file requirements.lock
+	$(COMPILE) pyproject.toml --extra s3 --extra cluster --constraint requirements.lock --output-file docker/requirements.lock
+	for folder in docker/mlflow tests/services; do \
+		$(COMPILE) $$folder/requirements.in --constraint requirements.lock --output-file $$folder/requirements.lock || exit; \
+	done

@@ -85,7 +85,7 @@ def open_classifier(sweep: Sweep, key: str) -> Classifier:
     if not artifacts.exists("model.pt"):
         raise ExplanationError(
             f"trial {key} has no model.pt: a complete trial keeps its model when artifacts.models is `all`, the best one "
-            f"when it is `best`. Explain the best trial, or remove {sweep.trial(key).path} and run the file again with `--set "
+            f"when it is `best`. Explain the best trial, or remove {sweep.trial(key).url} and run the file again with `--set "
             "artifacts.models=all`, which trains this trial anew"
         )
     try:

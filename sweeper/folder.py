@@ -8,13 +8,17 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from glob import escape
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+from sweeper.remote import StoreError, open_filesystem, patiently
+
+__all__ = ["FULL", "TEMPORARY", "Folder", "StoreError", "opened_text", "sealed_text"]
 
 TEMPORARY = ".tmp"
 READ_AT_ONCE = 256
@@ -25,19 +29,21 @@ _JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all
 _TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
 
 
-class StoreError(ValueError):
-    """Something about a sweep folder that its owner must see to."""
-
-
 class Folder:
     """A folder on any fsspec filesystem whose files are written whole."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self.fs, self.path = fsspec.core.url_to_fs(self.url)
+        self.fs, self.path = open_filesystem(self.url)
         self.is_local = isinstance(self.fs, LocalFileSystem)
         if self.is_local:
             self.url = self.path
+
+    @property
+    def protocols(self) -> frozenset[str]:
+        """The names of its filesystem: "file", "s3"."""
+        names = self.fs.protocol
+        return frozenset({names} if isinstance(names, str) else names)
 
     def sub(self, *names: str) -> "Folder":
         return self.below(Folder, *names)
@@ -52,13 +58,22 @@ class Folder:
     def at(self, name: str) -> str:
         return str(PurePosixPath(self.path) / name)
 
+    def told(self, name: str) -> str:
+        """Where a file is, for people."""
+        return self.at(name) if self.is_local else f"{self.url}/{name}"
+
+    def ask(self, method: str, *arguments: Any, **named: Any) -> Any:
+        """Call the filesystem; a remote one that is out is waited for."""
+        call = partial(getattr(self.fs, method), *arguments, **named)
+        return call() if self.is_local else patiently(call, self.url)
+
     def exists(self, name: str = "") -> bool:
-        return os.path.exists(self.at(name)) if self.is_local else bool(self.fs.exists(self.at(name)))
+        return os.path.exists(self.at(name)) if self.is_local else bool(self.ask("exists", self.at(name)))
 
     def names(self) -> list[str]:
         """The names in this folder, sorted; none when it does not exist."""
         try:
-            listed = os.listdir(self.path) if self.is_local else self.fs.ls(self.path, detail=False)
+            listed = os.listdir(self.path) if self.is_local else self.ask("ls", self.path, detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(PurePosixPath(path).name for path in listed)
@@ -68,7 +83,7 @@ class Folder:
         if self.is_local:
             return dict(_local_files(self.path, "", depth))
         try:
-            found = self.fs.find(self.path, detail=True)
+            found = self.ask("find", self.path, detail=True)
         except FileNotFoundError:
             return {}
         sizes = {path[len(self.path) + 1 :]: int(about["size"] or 0) for path, about in found.items()}
@@ -80,11 +95,13 @@ class Folder:
             yield from map(self._read_if_there, names)
             return
         for part in _batches(names, READ_AT_ONCE):
-            found = self.fs.cat([self.at(name) for name in part], on_error="return")
-            for content in (found[self.at(name)] for name in part):
-                if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
-                    raise content
-                yield None if isinstance(content, Exception) else bytes(content)
+            places = [self.at(name) for name in part]
+            found = self.ask("cat", places, on_error="return")
+            for name, content in zip(part, map(found.get, places), strict=True):
+                if isinstance(content, FileNotFoundError):
+                    yield None
+                else:  # one that could not be read among the others is asked for once more, patiently
+                    yield bytes(content) if isinstance(content, bytes) else self._read_if_there(name)
 
     def _read_if_there(self, name: str) -> bytes | None:
         try:
@@ -94,25 +111,25 @@ class Folder:
 
     def glob(self, pattern: str) -> list[str]:
         """Where the files are that match a pattern below this folder, sorted."""
-        return sorted(str(path) for path in self.fs.glob(f"{escape(self.path)}/{pattern}"))
+        return sorted(str(path) for path in self.ask("glob", f"{escape(self.path)}/{pattern}"))
 
     def read(self, name: str) -> bytes:
         if self.is_local:
             with open(self.at(name), "rb") as file:
                 return file.read()
-        return bytes(self.fs.cat_file(self.at(name)))
+        return bytes(self.ask("cat_file", self.at(name)))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a whole file: whoever reads `name` sees the old content or the new, even after a crash."""
         if self.is_local:
             _write_local(self.at(name), content)
         else:
-            self.fs.pipe_file(self.at(name), content)
+            self.ask("pipe_file", self.at(name), content)
 
     def remove(self, name: str) -> None:
         """Remove a file; no error when there is none."""
         try:
-            self.fs.rm_file(self.at(name))
+            self.ask("rm_file", self.at(name))
         except FileNotFoundError:
             return
 
@@ -125,7 +142,7 @@ class Folder:
             return opened_json(content)
         except (ValueError, RecursionError) as error:
             raise StoreError(
-                f"{self.at(name)} is damaged ({error}). Restore it, or remove it to redo its work."
+                f"{self.told(name)} is damaged ({error}). Restore it, or remove it to redo its work."
             ) from error
 
     def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
@@ -139,7 +156,7 @@ class Folder:
             return parse(value)
         except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
             told = f"{type(error).__name__}: {error}"
-            raise StoreError(f"{self.at(name)} is not what sweeper wrote ({told}). Restore or remove it.") from error
+            raise StoreError(f"{self.told(name)} is not what sweeper wrote ({told}). Restore or remove it.") from error
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object of one member or more; non-finite floats become the strings "nan", "inf" and "-inf"."""

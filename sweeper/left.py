@@ -47,9 +47,9 @@ class Artifacts(Folder):
         if name not in self.checksums:
             return None
         if content is None:
-            raise StoreError(f"{self.at(name)} is gone. {remedy(self)}")
+            raise StoreError(f"{self.told(name)} is gone. {remedy(self)}")
         if checksum(content) != self.checksums[name]:
-            raise StoreError(f"{self.at(name)} is damaged: its checksum is wrong. {remedy(self)}")
+            raise StoreError(f"{self.told(name)} is damaged: its checksum is wrong. {remedy(self)}")
         return content
 
 

@@ -46,7 +46,7 @@ def _predictions(artifacts: Artifacts) -> pd.DataFrame | None:
     try:
         return _parsed(content)
     except (ValueError, KeyError, OSError, pa.ArrowException) as error:  # OSError: pages that do not decompress
-        where = artifacts.at("predictions.parquet")
+        where = artifacts.told("predictions.parquet")
         raise StoreError(f"{where} is damaged ({error}). {remedy(artifacts)}") from error
 
 

@@ -98,7 +98,7 @@ def _per_class(artifacts: Artifacts, content: bytes | None) -> list[tuple[Any, .
         lines = csv.DictReader(io.StringIO(content.decode(), newline=""))
         return [tuple(_parsed(line[name], kind) for name, kind in PER_CLASS.items()) for line in lines]
     except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise StoreError(f"{artifacts.at('per_class.csv')} is damaged ({error!r}). {remedy(artifacts)}") from error
+        raise StoreError(f"{artifacts.told('per_class.csv')} is damaged ({error!r}). {remedy(artifacts)}") from error
 
 
 def _parsed(text: str, kind: Callable[[str], Any]) -> Any:

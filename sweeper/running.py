@@ -35,19 +35,19 @@ def run_sweep(
     retry_failed: bool = False,
 ) -> int:
     """Run what is left of a sweep, publish it, and return the exit code of the contract."""
-    with sweep.lock():
+    with sweep.lock(console.print):
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
         uri = tracking_uri(uri, experiment, sweep.storage.path)
         search = sweeping.search(1)
         others = len(sweeping.records) - len(search.known)
         if others:
             console.print(
-                f"{others} trials in {sweep.folder.path} are not of this file as it now is; they are kept, and left out"
+                f"{others} trials in {sweep.folder.url} are not of this file as it now is; they are kept, and left out"
             )
         store_experiment(sweep, experiment)
         if search.is_exhausted:
             counts = _counts(sweeping, search)
-            console.print(f"nothing to run: {_told(counts)} in {sweep.folder.path}")
+            console.print(f"nothing to run: {_told(counts)} in {sweep.folder.url}")
             if is_published(sweep, sweeping.records, uri):
                 return _code(counts, [])
             return _code(counts, publish(sweep, experiment, uri, console))
@@ -63,7 +63,7 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
     publisher.start()
     own = [record for record in sweeping.records if record.trial.key in search.known]
     ended = Counter(record.state for record in own if record.result and not sweeping.goes_on(record))
-    console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.path}")
+    console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
     try:
         with View(console, experiment, search.total, ended) as view:
             stop = run(sweeping, executor, address, [view, publisher], console.print)
@@ -93,7 +93,7 @@ def _note_excluded(sweep: Sweep, experiment: Experiment, console: Console) -> No
     from sweeper.exports import to_csv
 
     sweep.folder.write("excluded.csv", to_csv(pd.DataFrame(excluded, columns=["sample", "class", "reason"])).encode())
-    console.print(f"{told_excluded(excluded)}; the list is {sweep.folder.at('excluded.csv')}", markup=False)
+    console.print(f"{told_excluded(excluded)}; the list is {sweep.folder.told('excluded.csv')}", markup=False)
 
 
 def _counts(sweeping: Sweeping, search: Search) -> Counter[TrialState]:

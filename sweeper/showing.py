@@ -51,7 +51,7 @@ def write_dashboard(sweep: Sweep, experiment: Experiment, records: Sequence[Reco
     from dashboards.page import render
 
     sweep.folder.write("dashboard.html", render([page_tables(sweep, experiment, records)]).encode())
-    return sweep.folder.at("dashboard.html")
+    return sweep.folder.told("dashboard.html")
 
 
 def page_tables(

@@ -21,7 +21,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -29,6 +29,7 @@ from typing import Any
 
 import filelock
 
+from sweeper import lease
 from sweeper.folder import READ_AT_ONCE, TEMPORARY, Folder, StoreError, opened_text, sealed_text
 from sweeper.left import Artifacts, Checksums
 from sweeper.trial import Trial, TrialState
@@ -249,7 +250,7 @@ class Sweep:
         text = opened_text(content)
         if text is None:
             raise StoreError(
-                f"{self.folder.at('experiment.yaml')} is damaged: its checksum is wrong. Write it anew with `sweeper run "
+                f"{self.folder.told('experiment.yaml')} is damaged: its checksum is wrong. Write it anew with `sweeper run "
                 "FILE`; or, if you have changed it on purpose, remove its first and last lines."
             )
         return text
@@ -299,13 +300,15 @@ class Sweep:
                 yield record
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, tell: Callable[[str], object] = print) -> Iterator[None]:
         """Hold the sweep for this process; the kernel lets go when the process dies, however it dies.
 
-        Raises StoreError that names the owner when another live process holds it.
+        On S3 a lease is held, which goes stale when its holder dies (see `sweeper.lease`); on other remote storage nothing
+        keeps two apart. Raises StoreError that names the owner when another live process holds it.
         """
         if not self.folder.is_local:
-            yield
+            with self._leased(tell):
+                yield
             return
         os.makedirs(self.folder.path, exist_ok=True)
         held = filelock.FileLock(self.folder.at(".lock"), timeout=1)  # `is_running` holds it for an instant
@@ -322,8 +325,22 @@ class Sweep:
             self.folder.remove("owner.json")
             held.release()
 
+    @contextmanager
+    def _leased(self, tell: Callable[[str], object]) -> Iterator[None]:
+        if not self.folder.protocols & lease.SUPPORTED:
+            yield
+            return
+        held = lease.Lease(self.folder, tell)
+        held.acquire()
+        try:
+            yield
+        finally:
+            held.release()
+
     def is_running(self) -> bool:
         """Whether a live process holds the sweep."""
+        if self.folder.protocols & lease.SUPPORTED:
+            return lease.is_held(self.folder)
         if not self.folder.is_local or not self.folder.exists(".lock"):
             return False
         try:

@@ -98,6 +98,6 @@ def sync(
 
     sweep = existing(storage, name)
     experiment = stored(sweep)
-    with sweep.lock():
-        missing = publish(sweep, experiment, tracking_uri(uri, experiment, sweep.storage.path), console(), register)
+    with sweep.lock(console().print):
+        missing = publish(sweep, experiment, tracking_uri(uri, experiment, sweep.storage.url), console(), register)
     raise typer.Exit(NOT_PUBLISHED if missing else 0)

@@ -54,11 +54,10 @@ def ui(
     uri: UriOption = None,
 ) -> None:
     """Open MLflow's UI on the right store."""
-    from sweeper.store import Folder
     from sweeper.ui import serve
 
     experiment = stored(existing(storage, name)) if name else None
-    serve(Folder(storage).path, experiment, uri, port, console())
+    serve(storage, experiment, uri, port, console())
 
 
 @app.command()

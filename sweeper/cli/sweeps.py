@@ -76,7 +76,7 @@ def existing(storage: str, name: str) -> "Sweep":
 def stored(sweep: "Sweep") -> "Experiment":
     from sweeper.reading import read_experiment
 
-    return read_experiment(sweep.experiment(), sweep.folder.at("experiment.yaml"))
+    return read_experiment(sweep.experiment(), sweep.folder.told("experiment.yaml"))
 
 
 def show_results(sweep: "Sweep", experiment: "Experiment", top: int | None) -> None:

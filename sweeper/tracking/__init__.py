@@ -5,12 +5,14 @@ What could not be published stays in the folder, and `sweeper sync` publishes it
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from sweeper.data import default_cache
 from sweeper.experiment import Experiment
 from sweeper.redaction import HIDDEN, without_password
-from sweeper.store import Record, StoreError, Sweep
+from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.tracking import pages
 from sweeper.tracking.files import fingerprint_of, fingerprints
 from sweeper.tracking.names import sqlite_path, sqlite_uri
@@ -114,5 +116,15 @@ def tracking_uri(given: str | None, experiment: Experiment | None, storage: str)
 
 
 def stored_uri(storage: str) -> str:
-    """MLFLOW_TRACKING_URI, else the database in the storage root."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(f"{storage}/mlflow.db")
+    """MLFLOW_TRACKING_URI, else a database: in the storage root, or for a remote storage in this user's cache.
+
+    SQLite needs a real disk. What a database in the cache lacks is published into it from the storage when a sweep ends.
+    """
+    if given := os.environ.get("MLFLOW_TRACKING_URI"):
+        return given
+    root = Folder(storage)
+    if root.is_local:
+        return sqlite_uri(f"{root.path}/mlflow.db")
+    name = re.sub(r"[^\w.-]+", "_", root.url)
+    digest = hashlib.sha256(root.url.encode()).hexdigest()[:8]
+    return sqlite_uri(f"{default_cache().absolute()}/mlflow/{name}-{digest}/mlflow.db")

@@ -31,7 +31,7 @@ def load(folder: Folder, name: str, remedy: str = "Remove it to train this trial
     """Read what `save` wrote. Raises StoreError that names the file, and the remedy, when it is torn or damaged."""
     content = folder.read(name)
     if content[-_TAIL_BYTES:] != _tail(memoryview(content)[:-_TAIL_BYTES]):
-        raise StoreError(f"{folder.at(name)} is damaged: its checksum is wrong. {remedy}")
+        raise StoreError(f"{folder.told(name)} is damaged: its checksum is wrong. {remedy}")
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
 
