@@ -18,7 +18,17 @@ from fsspec.implementations.local import LocalFileSystem
 
 from sweeper.remote import StoreError, open_filesystem, patiently
 
-__all__ = ["FULL", "TEMPORARY", "Folder", "StoreError", "opened_text", "sealed_text"]
+__all__ = [
+    "FULL",
+    "READ_AT_ONCE",
+    "TEMPORARY",
+    "Folder",
+    "StoreError",
+    "opened_json",
+    "opened_text",
+    "sealed_json",
+    "sealed_text",
+]
 
 TEMPORARY = ".tmp"
 READ_AT_ONCE = 256
@@ -105,7 +115,7 @@ class Folder:
 
     def _read_if_there(self, name: str) -> bytes | None:
         try:
-            return self.read(name)
+            return Folder.read(self, name)
         except FileNotFoundError:
             return None
 

@@ -37,7 +37,7 @@ def run_sweep(
     """Run what is left of a sweep, publish it, and return the exit code of the contract."""
     with sweep.lock(console.print):
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
-        uri = tracking_uri(uri, experiment, sweep.storage.path)
+        uri = tracking_uri(uri, experiment, sweep.storage.url)
         search = sweeping.search(1)
         others = len(sweeping.records) - len(search.known)
         if others:

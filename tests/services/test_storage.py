@@ -71,13 +71,13 @@ def file(tmp_path: Path) -> Path:
 
 def test_files_are_read_as_they_were_written_by_whoever_wrote_last(storage: str) -> None:
     folder, other = Folder(storage), Folder(storage)
-    assert (folder.names(), folder.exists("a.json"), other.sizes(depth=2)) == ([], False, {})
+    assert (folder.names(), folder.exists("a.json"), other.files(depth=2)) == ([], False, {})
     other.write_json("a.json", {"x": 1.5})
     other.sub("b").write("c.bin", b"12345")
     assert (folder.names(), folder.exists("a.json"), folder.read_json("a.json")) == (["a.json", "b"], True, {"x": 1.5})
     other.write_json("a.json", {"x": float("nan")})
     assert folder.read_json("a.json") == {"x": "nan"}
-    assert folder.sizes(depth=2)["b/c.bin"] == 5
+    assert folder.files(depth=2)["b/c.bin"] == 5
     assert [path.rpartition("/")[2] for path in folder.glob("*/c.bin")] == ["c.bin"]
     other.remove("a.json")
     other.remove("a.json")
