@@ -27,6 +27,7 @@ from dashboards.pictures import BUDGET, Albums, albums, picture_data, picture_la
 from dashboards.predictions import CHARACTERS, image_sets
 from dashboards.ranking import objective
 from dashboards.views import (
+    MOST_TRIALS,
     Column,
     Leaderboard,
     Overview,
@@ -116,6 +117,7 @@ def render(sweeps: Sequence[SweepTables]) -> str:
         verdict=same_data(sweeps),
         gaps=class_gaps(sweeps),
         most_classes=MOST_CLASSES,
+        most_trials=MOST_TRIALS,
         payload=Markup(embedded(payload)),  # noqa: S704 - no < or > is left in it
         pictures=Markup(embedded([picture_data(section.albums) for section in sections])),  # noqa: S704 - nor here
     )

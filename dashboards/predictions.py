@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dashboards.cells import cell_numbers
-from dashboards.views import SweepTables, by_rank
+from dashboards.views import MOST_TRIALS, SweepTables, by_rank
 
 CHARACTERS = 6_000_000
 """Characters of predictions that a page holds at most."""
@@ -48,12 +48,13 @@ class _Answers(NamedTuple):
 def image_sets(tables: SweepTables, budget: int) -> tuple[Images, ...]:
     """The sets of images that trials were tested on, that of the best trial first; at most `budget` characters.
 
-    The best-ranked trials are kept. Trials are in one set when their images, labels and classes are the same.
+    The best-ranked trials are kept, MOST_TRIALS at most: the others are not even read, and count as left out of the first
+    set. Trials are in one set when their images, labels and classes are the same.
     """
     trials = by_rank(tables)
     classes, cells = _classes(tables.per_class), cell_numbers(trials, tables.axes)
     sets: dict[tuple[object, ...], Images] = {}
-    for position, key in enumerate(trials["key"]):
+    for position, key in enumerate(trials["key"].head(MOST_TRIALS)):
         answers = _answers(tables.predictions.get(key))
         if answers is None:
             continue
@@ -63,6 +64,10 @@ def image_sets(tables: SweepTables, budget: int) -> tuple[Images, ...]:
         text = _packed(answers.predicted_N, images.width)
         budget -= len(text) + (0 if same in sets else len(images.labels))
         sets[same] = _with(images, position, text if budget >= 0 else None)
+    if sets:
+        first = next(iter(sets))
+        unread = range(MOST_TRIALS, len(trials))
+        sets[first] = sets[first]._replace(left_out=[*sets[first].left_out, *unread])
     return tuple(images._replace(pair=_pair(cells[images.trials].tolist())) for images in sets.values())
 
 

@@ -43,6 +43,10 @@ class SweepTables:
     links: Mapping[str, str] = field(default_factory=dict)
 
 
+MOST_TRIALS = 1000
+"""The best-ranked trials, of which a page has rows, curves and answers; cells, classes and parameters are of them all."""
+
+
 class Column(NamedTuple):
     """A column of the leaderboard; `kind` is count, text, percent or number."""
 
@@ -53,7 +57,7 @@ class Column(NamedTuple):
 
 
 class Leaderboard(NamedTuple):
-    """Trials by rank. `best` is the position of the best one; `constant` holds the axes that have one value only."""
+    """The first trials by rank. `best` is the position of the best one; `constant` holds the axes that have one value only."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -138,7 +142,8 @@ def leaderboard(tables: SweepTables) -> Leaderboard:
     columns += metric_columns(trials, tables)
     columns += [Column("epochs_run", "run", "Epochs", "count"), Column("best_epoch", "best", "Epochs", "count")]
     columns += [*_costs(trials), Column("key", "key", "", "text")]
-    rows = tuple(zip(*(plain_values(trials[column.name]) for column in columns), strict=True))
+    shown = trials.head(MOST_TRIALS)
+    rows = tuple(zip(*(plain_values(shown[column.name]) for column in columns), strict=True))
     winner = best(trials, tables.metric, tables.mode)
     constant = ((axis, plain_values(trials[axis])[0]) for axis in tables.axes if axis not in changing and len(trials))
     return Leaderboard(tuple(columns), rows, winner, tuple(constant))
@@ -190,9 +195,9 @@ def explained(values: pd.Series, groups: Sequence[int]) -> float:
 
 
 def curves(tables: SweepTables) -> Curves:
-    """Every metric of every epoch, trials by rank."""
+    """Every metric of every epoch, trials by rank; those after the first MOST_TRIALS have no rows."""
     trials = by_rank(tables)
-    position = pd.Series(trials.index, index=trials["key"])
+    position = pd.Series(trials.index, index=trials["key"]).head(MOST_TRIALS)
     rows = tables.history.assign(position=tables.history["key"].map(position)).dropna(subset=["position"])
     rows = rows.sort_values(["position", "epoch"])
     counts = np.bincount(rows["position"].astype(int), minlength=len(trials))

@@ -95,9 +95,11 @@ def _per_class(artifacts: Artifacts, content: bytes | None) -> list[tuple[Any, .
     if content is None:
         return []
     try:
-        lines = csv.DictReader(io.StringIO(content.decode(), newline=""))
-        return [tuple(_parsed(line[name], kind) for name, kind in PER_CLASS.items()) for line in lines]
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        lines = csv.reader(io.StringIO(content.decode(), newline=""))
+        head = next(lines, [])
+        at = [(head.index(name), kind) for name, kind in PER_CLASS.items()]
+        return [tuple(_parsed(line[place], kind) for place, kind in at) for line in lines if line]
+    except (IndexError, ValueError, csv.Error) as error:
         raise StoreError(f"{artifacts.told('per_class.csv')} is damaged ({error!r}). {remedy(artifacts)}") from error
 
 

@@ -4,6 +4,7 @@ import csv
 import itertools
 import math
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,9 +12,9 @@ import pytest
 from folders import SPACE
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import tables
+from pages import Elements, tables
 
-from dashboards import classes, levels, views
+from dashboards import classes, levels, page, predictions, views
 from sweeper.store import Sweep
 
 pytest_plugins = ("page_fixtures",)
@@ -39,6 +40,26 @@ def test_the_leaderboard_ranks_and_keeps_validation_and_test_apart(sweep: Sweep)
     assert [row[names.index("state")] for row in board.rows[: len(complete)]] == ["complete"] * len(complete)
     assert board.best == 0
     assert board.constant == (("batch_size", None),)
+
+
+def test_a_page_has_rows_curves_and_answers_of_the_best_trials_and_says_so(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (views, page, predictions):
+        monkeypatch.setattr(module, "MOST_TRIALS", 3)
+    table, records = tables(sweep), sweep.records()
+    frame = pd.DataFrame({"split": "test", "sample": ["a", "b"], "label": [0, 1], "prediction": [0, 0]})
+    table = replace(table, predictions={record.trial.key: frame for record in records})
+    ranked = list(views.by_rank(table)["key"])
+    assert [row[-1] for row in views.leaderboard(table).rows] == ranked[:3]
+    drawn = views.curves(table)
+    assert len(drawn.offsets) == len(records) + 1
+    assert set(drawn.offsets[3:]) == {len(drawn.epochs)}
+    (images,) = predictions.image_sets(table, 1000)
+    assert (images.trials, images.left_out) == ([0, 1, 2], list(range(3, len(records))))
+    words = Elements(page.render([table])).text
+    assert f"Curves are of the 3 best of {len(records)} trials" in words
+    assert f"These are the 3 best of {len(records)} trials; for all: sweeper export {sweep.name}." in words
 
 
 def test_curves_hold_each_history(sweep: Sweep) -> None:
