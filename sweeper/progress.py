@@ -1,5 +1,6 @@
 """The live view of a running sweep on stderr: a panel in a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -57,6 +58,7 @@ class View:
         self.console, self.experiment = console, experiment
         self.metric = experiment.objective.metric
         self.standing = Standing(experiment.train.epochs, total, dict(ended))
+        self.scores: dict[str, tuple[float, Trial]] = {}
         self.best: tuple[float, Trial] | None = None
         self.live: Live | None = None
 
@@ -78,7 +80,7 @@ class View:
         standing.first_report = standing.first_report or time.monotonic()
         standing.epochs_seen += 1
         standing.running[trial.key] = (trial, history[-1])
-        self._note_best(trial, history[-1].get(self.metric))
+        self._note(trial, history[-1].get(self.metric))
 
     def halting(self, running: int) -> None:
         self.console.print(f"stopping: {running} running trials end their epoch and save. Again: stop at once")
@@ -91,13 +93,30 @@ class View:
         standing.running.pop(trial.key, None)
         standing.ended[result.state] = standing.ended.get(result.state, 0) + 1
         standing.epochs_of_ended.append(len(result.history))
-        self._note_best(trial, result.summary.get(self.metric))
+        if result.state in (TrialState.DIVERGED, TrialState.FAILED):
+            self._forget(trial)
+        else:
+            self._note(trial, result.summary.get(self.metric))
         self.console.print(self._line(trial, result))
 
-    def _note_best(self, trial: Trial, value: float | None) -> None:
-        sign = 1 if self.experiment.objective.mode == "max" else -1
-        if value is not None and (self.best is None or sign * value > sign * self.best[0]):
+    def _note(self, trial: Trial, value: float | None) -> None:
+        """Take in a trial's value; its best counts, and what is not a number never does."""
+        if value is None or not math.isfinite(value):
+            return
+        if trial.key not in self.scores or self._is_better(value, self.scores[trial.key]):
+            self.scores[trial.key] = (value, trial)
+        if self.best is None or self._is_better(value, self.best):
             self.best = (value, trial)
+
+    def _is_better(self, value: float, than: tuple[float, Trial]) -> bool:
+        return value > than[0] if self.experiment.objective.mode == "max" else value < than[0]
+
+    def _forget(self, trial: Trial) -> None:
+        """A trial that diverged or failed is the best no more."""
+        self.scores.pop(trial.key, None)
+        if self.best is not None and self.best[1].key == trial.key:
+            sign = 1 if self.experiment.objective.mode == "max" else -1
+            self.best = max(self.scores.values(), key=lambda score: sign * score[0], default=None)
 
     def _line(self, trial: Trial, result: Result) -> Text:
         mark, style = MARKS[result.state]
@@ -147,8 +166,15 @@ def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
     is_running = sweep.is_running()
     counts = Counter(record.state.value for record in records)
     metric, sign = experiment.objective.metric, 1 if experiment.objective.mode == "max" else -1
-    scored = [(r.result.summary[metric], r.trial.name) for r in records if r.result and metric in r.result.summary]
-    best = max(scored, key=lambda pair: sign * pair[0], default=None)
+    best = None
+    for state in (TrialState.COMPLETE, TrialState.PRUNED):  # as `dashboards.ranking.best`
+        ended = [
+            (r.result.summary.get(metric, math.nan), r.trial.name) for r in records if r.result and r.state is state
+        ]
+        scored = [pair for pair in ended if math.isfinite(pair[0])]
+        if ended:
+            best = max(scored, key=lambda pair: sign * pair[0], default=None)
+            break
     told = ", ".join(
         f"{count} {state if is_running or state != 'running' else 'interrupted'}" for state, count in counts.items()
     )

@@ -16,13 +16,18 @@ def git_state() -> dict[str, str]:
     return {"commit": commit, "branch": _git("rev-parse", "--abbrev-ref", "HEAD"), "changes": _git("status", "--short")}
 
 
-def note_code(sweep: Sweep) -> None:
-    """Keep, in the sweep folder's `code.json`, by which code its trials run, if that is new."""
+def note_code(sweep: Sweep) -> str:
+    """Keep, in the sweep folder's `code.json`, by which code its trials run, if that is new.
+
+    Returns what is to be said of it: nothing, unless earlier trials ran by other code.
+    """
     git = git_state()
     commit = f", commit {git['commit'][:12]}{' with uncommitted changes' if git['changes'] else ''}" if git else ""
     known, code = codes(sweep), f"sweeper {__version__}{commit}"
-    if code not in known:
-        sweep.folder.write_json("code.json", {"code": [*known, code]})
+    if code in known:
+        return ""
+    sweep.folder.write_json("code.json", {"code": [*known, code]})
+    return f"earlier trials ran by {'; '.join(known)}, these by {code}" if known else ""
 
 
 def codes(sweep: Sweep) -> list[str]:

@@ -2,7 +2,9 @@
 
 import json
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -15,12 +17,15 @@ from sweeper.redaction import without_password
 from sweeper.showing import command, draw_explained, tell_undrawn, write_dashboard
 from sweeper.store import Record, Sweep
 from sweeper.tracking import Parent, Publisher, note_published, note_runs
+from sweeper.tracking.publisher import MODEL_SECONDS, STALL_SECONDS
 from sweeper.trial import TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from sweeper.tracking.logged_model import LoggedModel
+
+TELL_SECONDS = 6.0
 
 
 def publish(sweep: Sweep, experiment: Experiment, uri: str, console: Console, register: str | None = None) -> list[str]:
@@ -38,8 +43,9 @@ def finish(
     register: str | None = None,
     is_new: bool = False,
 ) -> list[str]:
-    records = sweep.records()
-    publisher.settle(records)  # so that the page has links to the runs
+    records, everything = sweep.records(), sweep.all_records()
+    with _told_if_slow(publisher, console):
+        publisher.settle(everything)  # so that the page has links to the runs
     note_runs(sweep, publisher)
     try:
         if is_new and (best := best_record(records, experiment)):
@@ -51,7 +57,8 @@ def finish(
         raise
     console.print(f"dashboard: {page}")
     tell_undrawn(sweep, console)
-    unpublished = publisher.finish(records, parent)
+    with _told_if_slow(publisher, console):
+        unpublished = publisher.finish(everything, parent)
     if unpublished:
         console.print(
             f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: "
@@ -59,15 +66,28 @@ def finish(
             style="yellow",
         )
     else:
-        note_published(sweep, records, publisher.uri)
+        note_published(sweep, everything, publisher.uri)
         console.print(f"MLflow: {without_password(publisher.uri)}")
     return unpublished
+
+
+@contextmanager
+def _told_if_slow(publisher: Publisher, console: Console) -> Iterator[None]:
+    """Say what is waited for, when it takes more than a moment, and how long an answer is waited for."""
+    told = f"waiting for MLflow at {without_password(publisher.uri)}; if it hangs, {STALL_SECONDS:.0f} s"
+    told += f", and {MODEL_SECONDS:.0f} s while it is to take the best model"
+    timer = threading.Timer(TELL_SECONDS, console.print, (told,), {"style": "yellow"})
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def leave(publisher: Publisher, sweep: Sweep) -> None:
     """Publish, quickly, that the sweep has stopped: what is saved so far, and no run left RUNNING."""
     files = {"experiment.yaml": _without_passwords(sweep)} if sweep.exists() else {}
-    publisher.finish(sweep.records(), Parent(files, {}, is_over=False))
+    publisher.finish(sweep.all_records(), Parent(files, {}, is_over=False))
 
 
 def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], register: str | None) -> Parent:

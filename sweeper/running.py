@@ -9,6 +9,7 @@ from rich.console import Console
 from sweeper.data import prepare_at, told_excluded
 from sweeper.experiment import Experiment
 from sweeper.launch import Sweeping, run, store_experiment
+from sweeper.launch.leaving_out import reasons
 from sweeper.launch.models import check_models
 from sweeper.progress import View
 from sweeper.provenance import note_code
@@ -39,11 +40,7 @@ def run_sweep(
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
         uri = tracking_uri(uri, experiment, sweep.storage.url)
         search = sweeping.search(1)
-        others = len(sweeping.records) - len(search.known)
-        if others:
-            console.print(
-                f"{others} trials in {sweep.folder.url} are not of this file as it now is; they are kept, and left out"
-            )
+        _leave_out(sweeping, search, console)
         store_experiment(sweep, experiment)
         if search.is_exhausted:
             counts = _counts(sweeping, search)
@@ -54,10 +51,24 @@ def run_sweep(
         return _run(sweeping, search, uri, executor, address, console)
 
 
+def _leave_out(sweeping: Sweeping, search: Search, console: Console) -> None:
+    """Keep the trials that the file as it now is does not ask for out of every table, and say why."""
+    others = [record for record in sweeping.records if record.trial.key not in search.known]
+    sweeping.sweep.leave_out({record.trial.key for record in others})
+    if others:
+        why = reasons(others, sweeping.experiment, sweeping.fingerprints)
+        console.print(
+            f"{len(others)} trials in {sweeping.sweep.folder.url} are not of this file as it now is: {why}. "
+            "They are kept, and left out of every table",
+            markup=False,
+        )
+
+
 def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: str | None, console: Console) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     check_models(sweeping)
-    note_code(sweep)
+    if other := note_code(sweep):
+        console.print(other, markup=False)
     _note_excluded(sweep, experiment, console)
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()

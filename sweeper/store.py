@@ -5,6 +5,7 @@
 <storage>/<name>/code.json                   by which code its trials ran
 <storage>/<name>/sweep.json                  the folder's own id, by which MLflow's runs are found
 <storage>/<name>/published.json              what has been published last; may be removed
+<storage>/<name>/left_out.json               trials of an earlier version of the file, which are kept but shown nowhere
 <storage>/<name>/excluded.csv                images that do not decode and are left out, where there are any
 <storage>/<name>/dashboard.html              the page as of the last run
 <storage>/<name>/trials/<key>/trial.json     number, cell, seed, short name, resolved config
@@ -48,6 +49,7 @@ __all__ = [
 
 TRIES = 5
 MOST_EPOCHS, MOST_SEED, LAST_TIME = 2**31, 2**63 - 1, 2.0**36  # of time in seconds: the year 4147
+LEFT_OUT = "left_out.json"
 Row = dict[str, float]
 
 
@@ -274,17 +276,24 @@ class Sweep:
         return self.folder.below(TrialFolder, "trials", key)
 
     def records(self) -> list[Record]:
-        """Every trial in the folder, by number. Raises StoreError that names a damaged file."""
-        found = [record for keys in self._batches_of_trials() for record in self._records(keys)]
+        """The trials that the sweep's file, as it now is, asks for, by number. Raises StoreError that names a damaged file."""
+        return self._all_but(self.left_out())
+
+    def all_records(self) -> list[Record]:
+        """Every trial in the folder, by number, also those that an earlier version of the file asked for."""
+        return self._all_but(())
+
+    def _all_but(self, keys: Collection[str]) -> list[Record]:
+        found = [record for batch in self._batches_of_trials(keys) for record in self._records(batch)]
         return sorted(found, key=lambda record: record.trial.number)
 
-    def _batches_of_trials(self) -> Iterator[dict[str, tuple[str, ...]]]:
+    def _batches_of_trials(self, without: Collection[str]) -> Iterator[dict[str, tuple[str, ...]]]:
         """Which files tell of each trial, by key, some hundred trials at a time."""
         names: dict[str, list[str]] = {}
         for path in self.folder.sub("trials").files(depth=2):
             key, _, name = path.partition("/")
             names.setdefault(key, []).append(name)
-        wanted = ((key, told_by(own)) for key, own in names.items())
+        wanted = ((key, told_by(own)) for key, own in names.items() if key not in without)
         told = ((key, files) for key, files in wanted if files)
         while part := dict(islice(told, READ_AT_ONCE)):
             yield part
@@ -298,6 +307,17 @@ class Sweep:
             record = folder.record_from(found) or folder.record()  # it went on meanwhile
             if record:
                 yield record
+
+    def left_out(self) -> set[str]:
+        """The keys of trials that the file no longer asks for, or asks for with other images or code."""
+        if not self.folder.exists(LEFT_OUT):
+            return set()
+        return self.folder.parsed(LEFT_OUT, lambda fields: set(fields["keys"]))
+
+    def leave_out(self, keys: set[str]) -> None:
+        """Keep these trials out of `records` from now on, and no others."""
+        if keys != self.left_out():
+            self.folder.write_json(LEFT_OUT, {"keys": sorted(keys)})
 
     @contextmanager
     def lock(self, tell: Callable[[str], object] = print) -> Iterator[None]:

@@ -16,6 +16,7 @@ from sweeper.space import setting_steps, with_setting
 
 KEY_DIGITS = 12
 SHORT_NAME_LENGTH = 100
+CODE = "code"
 
 
 class UnknownTrialError(ValueError):
@@ -50,7 +51,8 @@ class Trial:
     """One cell with one seed.
 
     `cell` maps each axis, under the name it has in the experiment file, to this trial's value.
-    `config` holds what determines the result: `data` (with its fingerprint), `model`, `train` and `seed`.
+    `config` holds what determines the result: `data` (with its fingerprint), `model`, `train` and `seed`, and the `code` of
+    a network of the user's own.
     """
 
     number: int
@@ -84,7 +86,9 @@ _SETTINGS = TypeAdapter(Settings)
 def settings_of(config: Mapping[str, Any]) -> Settings:
     """The validated settings in a trial's config."""
     data = {name: value for name, value in config["data"].items() if name != "fingerprint"}
-    return _SETTINGS.validate_json(json.dumps({**config, "data": data}))
+    return _SETTINGS.validate_json(
+        json.dumps({**{name: config[name] for name in config if name != CODE}, "data": data})
+    )
 
 
 def settings_for(experiment: Experiment, cell: Mapping[str, Any], seed: int) -> Settings:
@@ -95,12 +99,17 @@ def settings_for(experiment: Experiment, cell: Mapping[str, Any], seed: int) -> 
     return _SETTINGS.validate_json(json.dumps({**plain, "seed": seed}))
 
 
-def config_for(settings: Settings, fingerprint: str) -> dict[str, Any]:
-    """A trial's config: its settings in canonical form, the data named by fingerprint instead of by place."""
+def config_for(settings: Settings, fingerprint: str, code: str | None = None) -> dict[str, Any]:
+    """A trial's config: its settings in canonical form, the data named by fingerprint instead of by place.
+
+    `code` is the digest of the user's own network's, see `models.code`.
+    """
     plain = to_plain(settings)
     for name in DATA_ACCESS:
         del plain["data"][name]
     plain["data"]["fingerprint"] = fingerprint
+    if code is not None:
+        plain[CODE] = code
     config: dict[str, Any] = _canonical(plain)
     return config
 

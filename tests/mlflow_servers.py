@@ -12,6 +12,8 @@ import threading
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -60,11 +62,17 @@ class MlflowServer:
 
 
 class Proxy:
-    """Stands before a server. `mode`: "pass", "500", "hang" (accepts, never answers), "lose" (does, does not answer)."""
+    """Stands before a server and spoils what passes through it. `mode` is what becomes of a request:
+
+    "pass"; "500"; "hang" (accepted, never answered); "refuse" (the connection is cut before it is done); "lose" (done, but
+    the answer is lost); "half" (done, half of the answer comes, then nothing). `spoils`, when it is set, gives the mode of the
+    n-th request after, from 1.
+    """
 
     def __init__(self) -> None:
         self.target, self.mode, self.requests = 0, "pass", Counter[str]()
-        self.released = threading.Event()
+        self.released, self.counting, self.count = threading.Event(), threading.Lock(), 0
+        self.spoils: Callable[[int], str] | None = None
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -86,18 +94,31 @@ class Proxy:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         self.requests[f"{request.command} {request.path.partition('?')[0].rsplit('/', 1)[-1]}"] += 1
-        mode = self.mode
+        with self.counting:
+            self.count += 1
+            mode = self.spoils(self.count) if self.spoils else self.mode
         if mode == "hang":
             self.released.wait(60)
         if mode in ("hang", "500"):
             _reply(request, 500, b"spoilt")
             return
-        status, content = self._forwarded(request, body)
-        if mode == "lose" and request.command != "GET":
-            request.close_connection = True
-            request.connection.shutdown(socket.SHUT_RDWR)
+        if mode == "refuse":
+            _cut(request)
             return
-        _reply(request, status, content)
+        status, content = self._forwarded(request, body)
+        if mode == "lose":
+            _cut(request)
+        elif mode == "half":
+            _reply(request, status, content[: len(content) // 2], len(content))
+            self.released.wait(60)
+            _cut(request)
+        else:
+            _reply(request, status, content)
+
+    def spoil(self, spoils: Callable[[int], str] | None) -> None:
+        """Count the requests anew, and spoil them as `spoils` says."""
+        with self.counting:
+            self.spoils, self.count = spoils, 0
 
     def _forwarded(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
         headers = {name: value for name, value in request.headers.items() if name.lower() in ("content-type",)}
@@ -117,11 +138,18 @@ class Proxy:
         self.server.server_close()
 
 
-def _reply(request: BaseHTTPRequestHandler, status: int, content: bytes) -> None:
+def _cut(request: BaseHTTPRequestHandler) -> None:
+    request.close_connection = True
+    with suppress(OSError):  # the other side was first
+        request.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _reply(request: BaseHTTPRequestHandler, status: int, content: bytes, promised: int | None = None) -> None:
+    """Answer with `content`, of which `promised` bytes are announced."""
     try:
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
-        request.send_header("Content-Length", str(len(content)))
+        request.send_header("Content-Length", str(len(content) if promised is None else promised))
         request.end_headers()
         request.wfile.write(content)
     except OSError:

@@ -93,11 +93,16 @@ def sync(
 ) -> None:
     """Publish to MLflow what it does not have yet."""
     from sweeper.publishing import publish
+    from sweeper.redaction import without_password
     from sweeper.running import NOT_PUBLISHED
-    from sweeper.tracking import tracking_uri
+    from sweeper.tracking import is_held, tracking_uri
 
     sweep = existing(storage, name)
     experiment = stored(sweep)
+    uri = tracking_uri(uri, experiment, sweep.storage.url)
     with sweep.lock(console().print):
-        missing = publish(sweep, experiment, tracking_uri(uri, experiment, sweep.storage.url), console(), register)
+        if register is None and is_held(sweep, experiment, sweep.all_records(), uri):
+            console().print(f"nothing to publish: {without_password(uri)} has every run of {sweep.name}")
+            return
+        missing = publish(sweep, experiment, uri, console(), register)
     raise typer.Exit(NOT_PUBLISHED if missing else 0)

@@ -136,7 +136,7 @@ class Driver:
         """Under `models: best`, keep one `model.pt`: of the best complete trial, the first numbered of two alike."""
         objective = self.experiment.objective
         value = result.summary.get(objective.metric)
-        if result.state is not TrialState.COMPLETE or value is None:
+        if result.state is not TrialState.COMPLETE or value is None or not math.isfinite(value):
             return
         score = (value if objective.mode == "max" else -value, -trial.number)
         loser = trial.key

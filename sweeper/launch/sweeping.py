@@ -39,7 +39,7 @@ class Sweeping:
 
     @classmethod
     def of(cls, sweep: Sweep, experiment: Experiment, retry_failed: bool = False) -> "Sweeping":
-        return cls(sweep, experiment, sweep.records(), Fingerprints(experiment.data), retry_failed)
+        return cls(sweep, experiment, sweep.all_records(), Fingerprints(experiment.data), retry_failed)
 
     def goes_on(self, record: Record) -> bool:
         """Whether an ended trial is taken up again."""

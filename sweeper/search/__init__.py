@@ -16,6 +16,7 @@ from typing import Any
 
 import optuna
 
+from models.code import code_of
 from sweeper.experiment import Data, Experiment, to_plain
 from sweeper.search.study import (
     FAIL,
@@ -174,7 +175,7 @@ class Search:
 
     def _config(self, cell: Cell, seed: int) -> dict[str, Any]:
         settings = settings_for(self.experiment, cell, seed)
-        return config_for(settings, self.fingerprint(settings.data))
+        return config_for(settings, self.fingerprint(settings.data), code_of(settings.model.name))
 
     def _add(self, trial: Trial) -> None:
         """Give a trial its place in the study."""

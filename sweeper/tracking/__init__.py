@@ -16,13 +16,14 @@ from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.tracking import pages
 from sweeper.tracking.files import fingerprint_of, fingerprints
 from sweeper.tracking.names import sqlite_path, sqlite_uri
-from sweeper.tracking.publisher import Parent, Publisher
+from sweeper.tracking.publisher import SETTINGS, Parent, Publisher
 from sweeper.trial import canonical_json
 
 __all__ = [
     "Parent",
     "Publisher",
     "TrackingError",
+    "is_held",
     "is_published",
     "note_published",
     "note_runs",
@@ -44,7 +45,9 @@ def _digest(sweep: Sweep, records: Sequence[Record], uri: str) -> str:
         else (r.trial.key, r.state.value)
         for r in records
     ]
-    return hashlib.sha256(canonical_json([without_password(uri), ended]).encode()).hexdigest()
+    file = sweep.experiment() if sweep.exists() else ""
+    told = canonical_json([without_password(uri), file, ended])
+    return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_published(sweep: Sweep, records: Sequence[Record], uri: str) -> bool:
@@ -54,6 +57,22 @@ def is_published(sweep: Sweep, records: Sequence[Record], uri: str) -> bool:
     if noted is None or (database is not None and not database.exists()):
         return False
     return bool(noted == _digest(sweep, records, uri))
+
+
+def is_held(sweep: Sweep, experiment: Experiment, records: Sequence[Record], uri: str) -> bool:
+    """Whether everything was published to `uri` before, and the store says that it still has every run, ended as it should be.
+
+    False too when the store does not answer: who then publishes is told why.
+    """
+    if not is_published(sweep, records, uri):
+        return False
+    os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
+    from sweeper.tracking.mlflow_store import has_all_runs
+
+    try:
+        return has_all_runs(uri, sweep, experiment, records)
+    except Exception:  # stores are plugins, which raise anything; the publisher meets it again and tells
+        return False
 
 
 def note_runs(sweep: Sweep, publisher: Publisher) -> None:

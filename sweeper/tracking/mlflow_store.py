@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunTag, ViewType
 
 from sweeper.experiment import Experiment
-from sweeper.store import Result, Row, Sweep
+from sweeper.store import Record, Result, Row, Sweep
 from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.files import PER_CLASS, contents, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
@@ -93,7 +93,7 @@ class SweepRuns:
 
         A request whose answer was lost may have made a run twice: the fuller one stays, the other is deleted.
         """
-        runs = list(self._search())
+        runs = list(runs_of(self.client, self.experiment_id, self.sweep_id))
         children = Counter(run.data.tags.get("mlflow.parentRunId") for run in runs)
         runs.sort(key=lambda run: (-len(run.data.metrics), -children[run.info.run_id], run.info.run_id))
         single: dict[str, Run] = {}
@@ -101,17 +101,6 @@ class SweepRuns:
             if single.setdefault(run.data.tags.get("sweeper.trial_key", ""), run) is not run:
                 self.client.delete_run(run.info.run_id)
         return single
-
-    def _search(self) -> Iterator[Run]:
-        token, wanted = None, f"tags.`sweeper.sweep_id` = '{self.sweep_id}'"
-        while True:
-            page = self.client.search_runs(
-                [self.experiment_id], wanted, ViewType.ACTIVE_ONLY, RUNS_A_REQUEST, page_token=token
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _create(self, name: str, tags: Mapping[str, str], begun: float) -> Run:
         own = {"sweeper.sweep": self.sweep.name, "sweeper.sweep_id": self.sweep_id}
@@ -236,6 +225,41 @@ class SweepRuns:
             told[TABLES_TAG] = tables_tag(tables, self.parent.data.tags.get(TABLES_TAG))
         self.client.log_batch(run_id, tags=[RunTag(name, storable(value, TAG_LENGTH)) for name, value in told.items()])
         self.client.set_terminated(run_id, "FINISHED" if is_over else "KILLED")
+
+
+def runs_of(client: MlflowClient, experiment_id: str, sweep_id: str) -> Iterator[Run]:
+    """The active runs of a sweep: its parent's and its trials'."""
+    token, wanted = None, f"tags.`sweeper.sweep_id` = '{sweep_id}'"
+    while True:
+        page = client.search_runs([experiment_id], wanted, ViewType.ACTIVE_ONLY, RUNS_A_REQUEST, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> bool:
+    """Whether a store has one parent run and one run for each trial, all ended as the folder says. Changes nothing."""
+    _silence()
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment.name)
+    if found is None or found.lifecycle_stage == "deleted":
+        return False
+    runs = list(runs_of(client, found.experiment_id, sweep.identity()))
+    ends = {run.data.tags.get("sweeper.trial_key", ""): (run.info.status, run.info.end_time) for run in runs}
+    status, _ = ends.pop("", ("RUNNING", None))
+    return (
+        len(runs) == len(records) + 1
+        and status in ("FINISHED", "KILLED")
+        and ends.keys() == {record.trial.key for record in records}
+        and all(_is_as(ends[record.trial.key], record) for record in records)
+    )
+
+
+def _is_as(end: tuple[str, int | None], record: Record) -> bool:
+    if record.result is None:
+        return end[0] == STATUS[TrialState.WAITING]
+    return end == (STATUS[record.state], _ended_at(record.result))
 
 
 def _as_json(table: pd.DataFrame) -> bytes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from models import ModelError
+from models.code import code_of
 from sweeper.data import DataError, Dataset, prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Objective, to_plain
@@ -15,7 +17,7 @@ from sweeper.training import artifacts, checkpoint, histograms, pictures
 from sweeper.training.loop import Trainer, peak_memory_mib
 from sweeper.training.metrics import Evaluation
 from sweeper.training.schedules import has_stopped
-from sweeper.trial import Answer, Trial, TrialState
+from sweeper.trial import CODE, Answer, Trial, TrialState
 
 Report = Callable[[tuple[Row, ...], int], Answer]
 """Takes the rows since the last report (the first time all of them) and the epoch of the checkpoint (0: none)."""
@@ -44,7 +46,8 @@ def fit(trial: Trial, sweep: Sweep, experiment: Experiment, report: Report) -> R
     """Train a trial to its end from its checkpoint, if it has one, and write its `result.json`.
 
     Returns its result (the one it has, when it has ended before), or None when the driver said HALT.
-    Raises DataError when the data set is not the one the trial was planned on, StoreError for a damaged checkpoint.
+    Raises DataError when the data set is not the one the trial was planned on, ModelError when a network of the user's own
+    has other code than then, StoreError for a damaged checkpoint.
     """
     folder, machine = sweep.trial(trial.key), sweep.machine()
     if folder.exists("result.json"):
@@ -52,6 +55,7 @@ def fit(trial: Trial, sweep: Sweep, experiment: Experiment, report: Report) -> R
     if machine is None:
         raise ValueError(f"{sweep.folder.url} has no machine.json; start the sweep with `sweeper run`")
     dataset = _dataset(trial, experiment)
+    _check_code(trial)
     indices = split(dataset, trial.settings.data.split)
     if experiment.objective.metric.startswith("val/") and not len(indices.val_N):
         raise DataError(f"{experiment.objective.metric} is the objective, but data.split leaves no validation images")
@@ -72,7 +76,7 @@ def _train(
     while answer is Answer.GO_ON and not _is_over(trainer, progress):
         row = _epoch(trainer, progress)
         progress.history += (row,)
-        if not _is_finite(row):
+        if not _is_finite(row) or not (len(trainer.feed.val_N) or trainer.is_finite()):
             return TrialState.DIVERGED
         _note_best(trainer, progress, experiment.objective)
         _measure_layers(trainer, progress, folder, experiment)
@@ -201,6 +205,15 @@ def _evaluations(trainer: Trainer, state: TrialState) -> artifacts.Evaluations:
         ten_crop = feed.data.evaluation == "ten_crop"
         found["test"] = (feed.test_N, trainer.evaluate(feed.test_N, ten_crop))
     return found
+
+
+def _check_code(trial: Trial) -> None:
+    planned = trial.config.get(CODE)
+    if planned is not None and planned != code_of(trial.settings.model.name):
+        raise ModelError(
+            f"the code of {trial.settings.model.name} has changed since this trial was planned; run the sweep again, which "
+            "plans its trials anew, or undo the change"
+        )
 
 
 def _dataset(trial: Trial, experiment: Experiment) -> Dataset:

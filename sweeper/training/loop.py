@@ -132,6 +132,10 @@ class Trainer:
         """A copy of the judged network's state, on its device."""
         return {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
 
+    def is_finite(self) -> bool:
+        """Whether every weight is a number; where there are validation images, their loss tells."""
+        return all(bool(tensor.isfinite().all()) for tensor in self.judged.parameters())
+
     def state(self) -> dict[str, Any]:
         average = {"average": self.average.network.state_dict()} if self.average else {}
         return {"model": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), **average}

@@ -1,0 +1,82 @@
+"""What the code of a user's own network is, so that a change of it is not taken for the same network."""
+
+import ast
+import hashlib
+import json
+import sys
+import sysconfig
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from models import MODELS, user_callable
+
+OURS = ("sweeper", "models", "dashboards")
+DIGITS = 16
+
+
+def code_of(name: str) -> str | None:
+    """The digest of the code of a network "package.module:callable"; None for those that come with the project or torchvision."""
+    return code_at(name) if name not in MODELS and ":" in name else None
+
+
+@cache
+def code_at(path: str) -> str:
+    """SHA-256, 16 digits of it, of the code that "package.module:callable" was imported from in this process.
+
+    That is its module and the user's own modules which that imports, without comments, docstrings and layout; not
+    installed packages. Raises ModelError when there is no such callable.
+    """
+    user_callable(path)
+    first = path.partition(":")[0]
+    trees, waiting = dict[str, ast.AST](), [first, *_above(first)]
+    while waiting:
+        name = waiting.pop()
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if name in trees or not file or not file.endswith(".py") or (name != first and not _is_own(name, file)):
+            continue
+        trees[name] = ast.parse(Path(file).read_bytes())
+        is_package = Path(file).name == "__init__.py"
+        waiting += [part for found in _imported(trees[name], name, is_package) for part in (found, *_above(found))]
+    text = json.dumps([[name, _plain(trees[name])] for name in sorted(trees)])
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:DIGITS]
+
+
+def _above(name: str) -> Iterator[str]:
+    """The packages that are imported before a module of theirs."""
+    while name := name.rpartition(".")[0]:
+        yield name
+
+
+def _is_own(name: str, file: str) -> bool:
+    parts, paths = Path(file).parts, sysconfig.get_paths()
+    is_installed = "site-packages" in parts or "dist-packages" in parts or file.startswith(paths["stdlib"])
+    return not is_installed and name.partition(".")[0] not in OURS
+
+
+def _imported(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:
+    """The modules that a module's import statements may mean."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = name.split(".")[: len(name.split(".")) + is_package - node.level] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (origin, *(f"{origin}.{alias.name}" for alias in node.names))
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as JSON, the same for every version of Python that reads it alike."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, []) and name != "kind"}
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and _is_text(node.body[:1]):
+        fields["body"] = node.body[1:]
+    return [type(node).__name__, {name: _plain(value) for name, value in fields.items()}]
+
+
+def _is_text(body: list[ast.stmt]) -> bool:
+    return [type(getattr(one, "value", None)) for one in body] == [ast.Constant] and isinstance(body[0], ast.Expr)

@@ -1,0 +1,60 @@
+"""Why trials in a sweep's folder are not of its file as it now is."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from models.code import code_of
+from sweeper.experiment import Experiment
+from sweeper.launch.sweeping import Fingerprints
+from sweeper.source import shown
+from sweeper.space import Space, setting_steps
+from sweeper.store import Record
+from sweeper.trial import CODE, config_for, settings_for
+
+MOST = 4
+NO_SUCH_CELL = "their cells or seeds are no longer asked for"
+
+
+def reasons(records: Sequence[Record], experiment: Experiment, fingerprints: Fingerprints) -> str:
+    """What differs, and in how many of these trials when not in all: "train.epochs was 2, is 3"."""
+    axes = {".".join(setting_steps(name)) for name in Space.of(experiment.search).names}
+    now = dict(_flat(_config(experiment, fingerprints)))
+    counts = Counter(reason for record in records for reason in _of(record, now, axes, fingerprints))
+    told = [reason + (f" ({count} of them)" if count < len(records) else "") for reason, count in counts.most_common()]
+    return "; ".join(told[:MOST] + ([f"and {len(told) - MOST} more differences"] if len(told) > MOST else []))
+
+
+def _config(experiment: Experiment, fingerprints: Fingerprints) -> Mapping[str, Any]:
+    settings = settings_for(experiment, {}, experiment.search.seeds[0])
+    return config_for(settings, fingerprints.known.get(settings.data, ""), code_of(settings.model.name))
+
+
+def _of(record: Record, now: Mapping[str, Any], axes: set[str], fingerprints: Fingerprints) -> list[str]:
+    """What differs of one trial, apart from what the axes decide."""
+    trial = record.trial
+    own = axes | {".".join(setting_steps(name)) for name in trial.cell} | {"seed", "data.fingerprint", CODE}
+    was = dict(_flat(trial.config))
+    found = [
+        f"{path} was {shown(was.get(path))}, is {shown(now.get(path))}"
+        for path in sorted({*was, *now})
+        if was.get(path) != now.get(path) and not _is_within(path, own)
+    ]
+    fingerprint = fingerprints.known.get(trial.settings.data.taken_as(fingerprints.access))
+    if fingerprint not in (None, was["data.fingerprint"]):
+        found.append(f"the images of {was['data.name']} have changed")
+    if was.get(CODE) != now.get(CODE) and was["model.name"] == now["model.name"]:
+        found.append(f"the code of {was['model.name']} has changed")
+    return found or [NO_SUCH_CELL]
+
+
+def _is_within(path: str, own: set[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}.") for one in own)
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from _flat(item, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", item
