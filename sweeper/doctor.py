@@ -14,7 +14,7 @@ from pathlib import Path
 from sweeper.data import default_cache
 from sweeper.launch import cluster_facts
 from sweeper.redaction import redacted
-from sweeper.store import Folder
+from sweeper.store import Folder, StoreError
 from sweeper.tracking import stored_uri
 from sweeper.tracking.names import sqlite_path
 from sweeper.tracking.pages import unanswered
@@ -114,7 +114,7 @@ def _place(url: str, remedy: str) -> tuple[Health, str]:
     try:
         folder.write(probe, b"?")
         folder.remove(probe)
-    except OSError as error:
+    except (OSError, StoreError) as error:
         return Health.TROUBLE, f"{redacted(url)} cannot be written to ({redacted(str(error))}); {remedy}"
     if not folder.is_local:
         return Health.FINE, redacted(folder.url)

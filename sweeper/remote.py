@@ -100,9 +100,9 @@ def is_unmet(error: BaseException) -> bool:
 def _is_outage(error: BaseException) -> bool:
     if isinstance(error, ConnectionError | TimeoutError) or _status(error) >= 500:
         return True
-    if isinstance(error, OSError):
-        return error.errno in (errno.EREMOTEIO, errno.EBUSY) and not is_unmet(error)
-    return any(kind.__name__ in _OUTAGES for kind in type(error).__mro__)
+    if any(kind.__name__ in _OUTAGES for kind in type(error).__mro__):
+        return True
+    return isinstance(error, OSError) and error.errno in (errno.EREMOTEIO, errno.EBUSY) and not is_unmet(error)
 
 
 def _response(error: BaseException) -> dict[str, Any]:

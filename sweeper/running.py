@@ -85,7 +85,7 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
         leave(publisher, sweep)
         lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
         if stop.trouble:
-            console.print(f"{stop.trouble}. Make room on that disk first.", style="red", markup=False)
+            console.print(stop.trouble, style="red", markup=False)
         console.print(f"stopped{lost}. Go on with: {command('resume', sweep)}")
         return 128 + stop.signal if stop.signal else FAILED
     unpublished = finish(publisher, sweep, experiment, console, is_new=True)

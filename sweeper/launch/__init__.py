@@ -23,7 +23,7 @@ GRACE_SECONDS = 3.0  # how long halted trials may take to end their epoch and sa
 
 
 class Stop(NamedTuple):
-    """What stopped a sweep, a signal or the trouble of a full disk, and how many trials had to be cut off within an epoch."""
+    """What stopped a sweep, a signal or the trouble of its storage, and how many trials had to be cut off within an epoch."""
 
     signal: int | None
     trouble: str | None

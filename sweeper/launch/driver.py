@@ -9,11 +9,13 @@ from typing import Protocol
 from sweeper.experiment import Experiment
 from sweeper.folder import FULL
 from sweeper.redaction import redacted
+from sweeper.remote import UnreachableError
 from sweeper.search import Search
 from sweeper.store import Record, Result, Row, Sweep
 from sweeper.trial import Answer, Trial, TrialState
 
 FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
+STORAGE_OUT = f"{UnreachableError.__module__}.{UnreachableError.__qualname__}: "
 
 
 class Listener(Protocol):
@@ -105,8 +107,9 @@ class Driver:
         """
         error = redacted(error)  # a worker elsewhere has another environment
         last = error.strip().splitlines()[-1]
-        if last.startswith(FULL_DISK) and not self.is_halted:
-            self.trouble = last  # trying again would help no trial
+        if last.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
+            is_out = last.startswith(STORAGE_OUT)
+            self.trouble = last.removeprefix(STORAGE_OUT) if is_out else f"{last}. Make room on that disk first."
             self.halt(None)
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
