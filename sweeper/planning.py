@@ -12,12 +12,14 @@ from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
 from sweeper.launch.share import share_of
 from sweeper.progress import duration
+from sweeper.space import Space, setting_steps
 from sweeper.store import Machine, Sweep
 from sweeper.training.estimate import Cost, measure
 from sweeper.training.machine import decide
 from sweeper.trial import TrialState, canonical_json, settings_for
 
 MAX_MEASURED = 12
+COSTLY = ("batch_size", "epochs", "optimizer", "precision", "ema")
 
 
 class PlanError(ValueError):
@@ -62,7 +64,7 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     ended = Counter(
         r.state for r in sweeping.records if r.trial.key in search.known and r.result and not sweeping.goes_on(r)
     )
-    left = list(sweeping.settings_left()) if experiment.search.method == "grid" else []
+    left = list(sweeping.settings_left()) if experiment.search.method == "grid" and _differ(experiment) else []
     missing = search.total - ended.total() - len(left)
     left += [settings_for(experiment, {}, experiment.search.seeds[0])] * missing
     groups: dict[tuple[str, int, int], list[Settings]] = {}
@@ -76,6 +78,12 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     seconds = _seconds(groups, costs, experiment, at_once)
     excluded = prepare_at(experiment.data, experiment.data).excluded
     return Plan(experiment.name, search.total, dict(ended), at_once, models, seconds, excluded)
+
+
+def _differ(experiment: Experiment) -> bool:
+    """Whether an axis changes what a trial costs. A grid of 10,000 cells takes seconds to walk."""
+    steps = [setting_steps(axis) for axis in Space.of(experiment.search).names]
+    return any(section in ("model", "data") or name in COSTLY for section, name, *_ in steps)
 
 
 def _cost(settings: Settings, experiment: Experiment, machine: Machine) -> Cost:
