@@ -16,6 +16,7 @@ from sweeper.words import check_augment, check_class_weights, check_loss
 
 def check(source: Source) -> None:
     """Add every mistake that the types of the file cannot show."""
+    check_name(source)
     check_data(source)
     check_model(source, ("model",), source.at(("model",)))
     check_loss(source, ("train", "loss"), source.at(("train", "loss")))
@@ -24,6 +25,12 @@ def check(source: Source) -> None:
     check_method(source)
     check_objective(source)
     check_resources(source)
+
+
+def check_name(source: Source) -> None:
+    name = source.at(("name",))
+    if isinstance(name, str) and name.lower().startswith(("mlflow.db", "mlflow-artifacts")):
+        source.add(("name",), f"given {shown(name)}, which MLflow's own files have in the storage; choose another")
 
 
 def check_data(source: Source) -> None:

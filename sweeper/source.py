@@ -227,7 +227,7 @@ class _Converter:
             if key_node.tag == _TAG + "merge":
                 self._merge(result, value_node, path)
                 continue
-            key = _encodable(str(key_node.value)) if isinstance(key_node, yaml.ScalarNode) else "?"
+            key = _encodable(_paired(str(key_node.value))) if isinstance(key_node, yaml.ScalarNode) else "?"
             if key in own:
                 self.source.places[(*path, key)] = f"{self.source.file}:{line}"
                 self.source.add((*path, key), f"this key was given already on line {own[key]}; keep one of the two")
@@ -245,8 +245,9 @@ class _Converter:
                 self.source.add(path, "`<<` merges a mapping; this is none")
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
-        text, kind = _encodable(str(node.value)), node.tag.removeprefix(_TAG)
-        if text != node.value:
+        paired, kind = _paired(str(node.value)), node.tag.removeprefix(_TAG)
+        text = _encodable(paired)
+        if text != paired:
             self.source.add(path, "holds half a surrogate pair, which is no character")
         if kind not in _SCALARS:
             self.source.add(path, f"the tag {node.tag!r} is not used here; write a plain value")
@@ -260,6 +261,11 @@ class _Converter:
 
 def _merged_first(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
     yield from sorted(node.value, key=lambda pair: pair[0].tag != _TAG + "merge")
+
+
+def _paired(text: str) -> str:
+    """A text whose halves of surrogate pairs, as JSON escapes what is beyond 16 bits, are the character they make."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def _encodable(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.data.dataset import ClassName, DataError
-from sweeper.data.source import ImageFiles, Listing, Sample, Wanted, choose
+from sweeper.data.source import ImageFiles, Listing, Sample, Wanted, choose, storable
 from sweeper.data.tree import EXTENSIONS, Directory, File
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _listing(tree: Directory, wanted: Wanted) -> Listing:
     ids = tree.folders(training)
     if not ids:
         raise DataError(f"data.root: there are no class folders in {tree.root / training}. {LAYOUT}")
-    classes = choose([ClassName(one, one) for one in ids], wanted)
+    classes = choose([ClassName(storable(one), one) for one in ids], wanted)
     samples = [sample for one in classes for sample in _samples(tree, training, one.id, official=False)]
     empty = sorted({one.id for one in classes} - {sample.class_id for sample in samples})
     if empty:

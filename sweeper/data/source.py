@@ -47,6 +47,11 @@ def digest(rows: Iterable[Sequence[object]]) -> str:
     return hashlib.sha256(json.dumps(list(rows)).encode()).hexdigest()
 
 
+def storable(name: str) -> str:
+    """A name from a file system, whose bytes that are no UTF-8 Python keeps as lone surrogates, as any file takes it."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def choose(known: Sequence[ClassName], wanted: Wanted) -> tuple[ClassName, ...]:
     """The wanted classes of a source, sorted by id, with unique names.
 
@@ -134,13 +139,13 @@ class ImageFiles:
         from sweeper.data.pictures import decode
 
         classes, listed = self._listing
-        samples = [sample for sample in listed if sample.path not in without]
+        samples = [sample for sample in listed if storable(sample.path) not in without]
         crcs = [self._tree.crc(sample) for sample in samples]
         labels = {one.id: label for label, one in enumerate(classes)}
         return Contents(
-            classes=classes,
+            classes=tuple(ClassName(storable(one.name), storable(one.id)) for one in classes),
             labels_N=np.array([labels[sample.class_id] for sample in samples], np.int64),
-            samples=[sample.path for sample in samples],
+            samples=[storable(sample.path) for sample in samples],
             official_from=sum(not sample.official for sample in samples),
             fingerprint=_fingerprint(samples, crcs),
             image=lambda index, size: decode(self._read(samples[index].path, crcs[index]), size),

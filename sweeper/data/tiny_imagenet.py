@@ -110,6 +110,6 @@ def _lines(tree: Tree, path: str) -> list[str]:
         raise DataError(f"{tree} has no {path}: it is not a whole Tiny ImageNet. Extract or copy it again.")
     try:
         text = tree.read(path).decode()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} in {tree} is not text ({error}). Extract or copy it again.") from error
+    except (UnicodeDecodeError, DataError) as error:
+        raise DataError(f"{path} in {tree} cannot be read ({error}). Extract or copy it again.") from error
     return [line for line in text.split("\n") if line.strip()]

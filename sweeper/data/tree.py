@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import struct
 import threading
 import zipfile
 import zlib
@@ -15,6 +16,11 @@ from sweeper.data.dataset import DataError
 from sweeper.data.source import Sample, digest
 
 EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
+
+
+LARGEST_BYTES = 2**28  # of a file in an archive; the largest of the official one has 2.7 MB
+# What the zip reader raises for damage, encryption and compression that it does not know.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError, RuntimeError)
 
 
 class File(NamedTuple):
@@ -97,9 +103,16 @@ class Archive:
         return self._images_by_folder.get(self._base + path, [])
 
     def read(self, path: str) -> bytes:
-        # Threads share the handle: its central directory is too large to be parsed once for each of them.
-        with self._lock:
-            return self._zip.read(self._base + path)
+        info = self._zip.NameToInfo[self._base + path]
+        if info.file_size > LARGEST_BYTES:
+            raise DataError(f"it claims {info.file_size:,} bytes, more than {LARGEST_BYTES:,}")
+        try:
+            # Threads share the handle: its central directory is too large to be parsed once for each of them.
+            # With a number of bytes, for what inflates to more than it claims would else be inflated whole.
+            with self._lock, self._zip.open(info) as member:
+                return member.read(info.file_size + 1)
+        except UNREADABLE as error:
+            raise DataError(" ".join(f"{error}".split()) or type(error).__name__) from error
 
     def stamp(self, samples: Callable[[], Sequence[Sample]]) -> str:
         found = self.file.stat()
@@ -111,11 +124,15 @@ class Archive:
     @cached_property
     def _zip(self) -> zipfile.ZipFile:
         try:
-            return zipfile.ZipFile(self.file)
-        except zipfile.BadZipFile as error:
+            opened = zipfile.ZipFile(self.file)
+        except UNREADABLE as error:
             raise DataError(
                 f"{self.file} is not a whole zip archive ({error}). Copy or download it again, or remove it."
             ) from error
+        twice = len(opened.filelist) - len(opened.NameToInfo)
+        if twice:
+            raise DataError(f"{self.file} has {twice:,} names more than once: not the official archive. Download that.")
+        return opened
 
     @cached_property
     def _base(self) -> str:

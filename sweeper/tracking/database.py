@@ -7,7 +7,7 @@ from glob import escape
 from pathlib import Path
 
 import filelock
-from mlflow import MlflowClient
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from sweeper.store import Folder
 from sweeper.tracking.names import DATABASE, sqlite_path, sqlite_uri
@@ -33,7 +33,9 @@ def make_database(uri: str) -> None:
         # Another name at each try: MLflow goes on with its connection to a database of the same name, though that be removed.
         scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
         scratch.mkdir()
-        MlflowClient(tracking_uri=sqlite_uri(str(scratch / "mlflow.db"))).search_experiments(max_results=1)
+        # Given a place, for MLflow writes its own, the current directory's, into SQL as it is, quotes and all.
+        location = path.with_name("mlflow-artifacts").as_uri()
+        SqlAlchemyStore(sqlite_uri(str(scratch / "mlflow.db")), location)  # type: ignore[no-untyped-call]
         os.replace(scratch / "mlflow.db", path)
         shutil.rmtree(scratch, ignore_errors=True)
 
