@@ -51,7 +51,8 @@ lint: install
 # Known vulnerabilities of every pinned package, asked of the package index's own database, so it needs a network.
 audit: install
 	$(BIN)/ruff check --select S .
-	$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+	$(BIN)/uv tool run pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock || \
+		{ echo "make audit: see above; without an answer from the database of vulnerabilities nothing is known of the packages" >&2; exit 1; }
 
 lock:
 	$(COMPILE) pyproject.toml --extra dev --extra s3 --output-file requirements.lock

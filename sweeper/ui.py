@@ -42,6 +42,8 @@ def serve(storage: str, experiment: Experiment | None, uri: str | None, port: in
         subprocess.Popen([sys.executable, "-c", opening])
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # not among the arguments, which everyone on the machine can read
+    # MLflow's own default takes 10.evil.example for a private address: a page there could read what is served here.
+    os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", "127.0.0.1,127.0.0.1:*,localhost,localhost:*")
     arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])  # noqa: S606 - a list of words
 

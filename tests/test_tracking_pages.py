@@ -3,14 +3,18 @@
 All by MLflow's own functions, over a real database or a real server.
 """
 
+import http.client
 import io
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +28,11 @@ from mlflow_servers import MlflowServer, free_port, held
 from publishing import a_parent, a_sweep, assert_published, experiment, publish
 
 from sweeper.publishing import leaderboard
+from sweeper.redaction import redacted
 from sweeper.results import trials_table
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, note_published, note_runs, pages, run_pages
 from sweeper.tracking.mlflow_store import SweepRuns
-from sweeper.tracking.names import redacted
 from sweeper.tracking.publisher import SETTINGS
 from sweeper.trial import TrialState
 
@@ -361,3 +365,42 @@ def test_a_database_has_the_sweep_where_the_ui_serves_it(tmp_path: Path, uri: st
     assert (found, bool(trouble)) == (None, True)
     made = SweepRuns(uri, a_sweep(tmp_path, 1), experiment()).experiment_id
     assert pages.find_experiment(uri, "synthetic") == (made, "")
+
+
+def answered(port: int, host: str, path: str = "/") -> int:
+    """The status of an answer to a request that names a host."""
+    asking = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        asking.request("GET", path, headers={"Host": host})
+        return asking.getresponse().status
+    finally:
+        asking.close()
+
+
+def test_ui_answers_nobody_who_asks_for_another_host_and_hides_the_address(tmp_path: Path, empty: Path) -> None:
+    """A page at evil.example whose name is made to lead to this machine, and whoever lists the processes."""
+    shutil.copy(empty, tmp_path / "mlflow.db")
+    port = free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    command = [sys.executable, "-m", "sweeper.cli", "ui", "--storage", str(tmp_path), "--port", str(port)]
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=kept, stdout=log, stderr=log, start_new_session=True)
+    try:
+        limit = time.monotonic() + 200
+        while time.monotonic() < limit and server.poll() is None:
+            with suppress(OSError):
+                if answered(port, f"localhost:{port}", "/health") == 200:
+                    break
+            time.sleep(0.2)
+        hosts = (
+            "evil.example",
+            f"10.evil.example:{port}",
+            "192.168.evil.example",
+            f"localhost:{port}",
+            f"127.0.0.1:{port}",
+        )
+        assert [answered(port, host) for host in hosts] == [403, 403, 403, 200, 200]
+        assert b"sqlite" not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()

@@ -6,6 +6,7 @@ Any `torch.load(..., weights_only=True)` reads it; `load` refuses it when a bit 
 import hashlib
 import io
 import struct
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -32,7 +33,12 @@ def load(folder: Folder, name: str, remedy: str = "Remove it to train this trial
     content = folder.read(name)
     if content[-_TAIL_BYTES:] != _tail(memoryview(content)[:-_TAIL_BYTES]):
         raise StoreError(f"{folder.told(name)} is damaged: its checksum is wrong. {remedy}")
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise StoreError(
+            f"{folder.told(name)} holds more than tensors and plain values, and was not loaded, for that could run code. {remedy}"
+        ) from error
     return state
 
 

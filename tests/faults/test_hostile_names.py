@@ -15,7 +15,7 @@ PLACE = "a b'c\"d#e?f%20g[h]{i}*é🐟 $HOME `x` ;&|<y> :z me@work\u202e"
 TWINS = ("éclair", "e\u0301clair", "Cat", "cat", "a", "a ", " a")
 CLASSES = (
     *TWINS, "nan", "None", "true", "1", "=SUM(A1)", "<script>alert(1)<", "-rf", "%s", "{}", "a,b", "tab\there",
-    "two\nlines", "סלמנדרה", "🐸👩‍👩‍👧 frog", "x" * 250, "~", "a:b", "'\"", "[x]", "*", "\\", "..x", "\x1b[2Jx",
+    "two\nlines", "סלמנדרה", "🐸👩‍👩‍👧 frog", "x" * 250, "~", "a:b", "'\"", "[x]", "*", "\\", "x..", "\x1b[2Jx",
     b"\xff\xfe bytes".decode(errors="surrogateescape"),
 )  # fmt: skip
 VALUES = (

@@ -110,7 +110,9 @@ class Outing:
         watching.start()
         command = [sys.executable, "-m", "sweeper.cli", *words]
         try:
-            return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, cwd=self.work, check=False)
+            return subprocess.run(
+                command, capture_output=True, text=True, timeout=2 * SECONDS, cwd=self.work, check=False
+            )
         finally:
             over.set()
             watching.join()
