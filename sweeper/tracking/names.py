@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from sweeper.redaction import redacted as redacted
-
 MAX_LENGTH = 200
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
