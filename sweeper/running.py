@@ -1,5 +1,6 @@
 """`sweeper run`, from an experiment to an exit code: the parts put together."""
 
+import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from rich.console import Console
 from sweeper.data import prepare_at, told_excluded
 from sweeper.experiment import Experiment
 from sweeper.launch import Sweeping, run, store_experiment
+from sweeper.launch.joining import check_answers
 from sweeper.launch.leaving_out import reasons
 from sweeper.launch.models import check_models
 from sweeper.progress import View
@@ -66,6 +68,8 @@ def _leave_out(sweeping: Sweeping, search: Search, console: Console) -> None:
 
 def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: str | None, console: Console) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
+    if executor == "ray" and address not in (None, "local"):
+        check_answers(str(address))
     check_models(sweeping)
     if other := note_code(sweep):
         console.print(other, markup=False)
@@ -78,6 +82,10 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
     try:
         with View(console, experiment, search.total, ended) as view:
             stop = run(sweeping, executor, address, [view, publisher], console.print)
+    except KeyboardInterrupt:  # while it waits for a cluster's nodes; once trials run, the driver takes it
+        leave(publisher, sweep)
+        console.print(f"stopped before a trial ran. Go on with: {command('resume', sweep)}")
+        return 128 + signal.SIGINT
     except BaseException:
         leave(publisher, sweep)
         raise

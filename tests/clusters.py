@@ -13,12 +13,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 
 from tests.command import ROOT
 
-SECONDS = 60.0
+SECONDS = 240.0
 PORT = 6379
 NAMESPACES = ["--net", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
 # Its own /tmp/ray and shared memory; then one process that adopts what is orphaned, as a machine's first one does.
@@ -70,11 +71,11 @@ class Machine:
         """The first process of the machine, as it is numbered outside."""
         return next(iter(_children(self.boot.pid)), None)
 
-    def words(self, command: Sequence[object]) -> list[str]:
+    def words(self, command: Sequence[object], cwd: Path = Path("/")) -> list[str]:
         """A command as it is to be run from outside."""
         # `nsenter` forks into the namespace of processes: killed alone, it would leave the command behind.
         target = ["--target", str(self._first), "--net", "--mount", "--uts", "--pid"]
-        alive = [sys.executable, "-c", FOLLOW]
+        alive = [sys.executable, "-c", FOLLOW, str(cwd)]
         return [*self.network.enter, "nsenter", *target, *alive, *map(str, command)]
 
     def start(
@@ -83,12 +84,11 @@ class Machine:
         """Start a command there. Its output goes to pipes, or to a file of the machine's `logs` when that is named."""
         out = open(self.logs / log, "w") if log else subprocess.PIPE  # noqa: SIM115 - the command's own from now on
         return subprocess.Popen(
-            self.words(command),
+            self.words(command, cwd),
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT if log else subprocess.PIPE,
             text=True,
-            cwd=cwd,
             env={**os.environ, **self.network.environment, **(environment or {})},
         )
 
@@ -117,7 +117,8 @@ class Machine:
 FOLLOW = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-os.execvp(sys.argv[1], sys.argv[1:])
+os.chdir(sys.argv[1])
+os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -164,7 +165,7 @@ class Cluster:
 
     def __init__(self, network: Network, token: str | None = "made up") -> None:
         self.network, self.machines = network, list[Machine]()
-        self.starting: dict[str, subprocess.Popen[str]] = {}
+        self.starting: dict[str, Callable[[], subprocess.Popen[str]]] = {}
         auth = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32) if token == "made up" else token}
         self.environment = {
             "RAY_USAGE_STATS_ENABLED": "0",
@@ -179,27 +180,43 @@ class Cluster:
         return f"{self.machines[0].address}:{PORT}"
 
     def add(
-        self, cpus: int = 1, *options: str, name: str | None = None, environment: Mapping[str, str] | None = None
+        self,
+        cpus: int = 1,
+        *options: str,
+        name: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        hidden: Path | None = None,
     ) -> Machine:
         """A further machine with a Ray node on it, the first one the head; `wait` until it is up.
 
-        Each keeps prepared images in a cache of its own, unless SWEEPER_CACHE is given.
+        Each keeps prepared images in a cache of its own, unless SWEEPER_CACHE is given. It does not see what is `hidden`.
         """
         is_head = not self.machines
         machine = self.network.machine(name or ("head" if is_head else f"worker-{len(self.machines)}"))
+        if hidden:
+            machine.hide(hidden)
         self.machines.append(machine)
-        self.starting[machine.name] = self._start_ray(machine, cpus, *options, environment=environment)
+        start = partial(self._start_ray, machine, cpus, *options, environment=environment)
+        first = start()
+        tries = chain([first], iter(start, None))
+        self.starting[machine.name] = lambda: next(tries)
         if is_head:
             self.wait()
         return machine
 
     def wait(self) -> None:
-        """Until every node that was added is up."""
+        """Until every node that was added is up. Ray gives up after half a minute, on a busy machine too soon."""
         for name in list(self.starting):
-            process, log = self.starting.pop(name), self.network.folder / name / "ray.txt"
-            wait_for(
-                lambda process=process, log=log: "Ray runtime started" in log.read_text() or process.poll() is not None
-            )
+            start, log = self.starting.pop(name), self.network.folder / name / "ray.txt"
+            for _ in range(5):
+                process = start()
+                wait_for(
+                    lambda process=process, log=log: (
+                        "Ray runtime started" in log.read_text() or process.poll() is not None
+                    )
+                )
+                if process.poll() is None:
+                    break
             assert process.poll() is None, log.read_text()
 
     def _start_ray(
@@ -218,11 +235,12 @@ class Cluster:
         on: Machine | None = None,
         cwd: Path = ROOT,
         environment: Mapping[str, str] | None = None,
+        log: str | None = None,
     ) -> subprocess.Popen[str]:
         """Start `sweeper` on one of the machines: the head, when none is named."""
         machine = on or self.machines[0]
         own = {**self.environment, "SWEEPER_CACHE": str(machine.logs / "cache"), **(environment or {})}
-        return machine.start(sys.executable, "-m", "sweeper.cli", *arguments, environment=own, cwd=cwd)
+        return machine.start(sys.executable, "-m", "sweeper.cli", *arguments, environment=own, cwd=cwd, log=log)
 
 
 @contextmanager

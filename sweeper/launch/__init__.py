@@ -7,15 +7,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from types import FrameType, ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sweeper.experiment import Experiment, Tracking
 from sweeper.launch.driver import Driver, Listener
+from sweeper.launch.joining import check_answers
 from sweeper.launch.share import Share, share_of
+from sweeper.launch.shipping import modules_to_ship
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import write_experiment
 from sweeper.redaction import without_password
 from sweeper.store import Machine, Sweep
+
+if TYPE_CHECKING:
+    from sweeper.training.machine import Kind
 
 __all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "run"]
 
@@ -39,10 +44,12 @@ def run(
 ) -> Stop | None:
     """Run what is left of a sweep; the caller holds its lock. Returns what stopped it, if anything did.
 
-    What was measured to decide how trials share the machine is told by `tell`.
+    What was measured to decide how trials share the machine, and what becomes of a cluster's nodes, is told by `tell`.
 
-    Raises MachineError when this machine cannot go on with what another began.
+    Raises MachineError when this machine cannot go on with what another began, ClusterError for what is wrong with a cluster.
     """
+    if executor == "ray" and address not in (None, "local"):
+        return _run_on_cluster(sweeping, str(address), listeners, tell)
     share = share_of(sweeping)
     if share.told:
         tell(share.told)
@@ -50,34 +57,57 @@ def run(
         from sweeper.launch.inline import run_inline
 
         return _run(sweeping, share, share.fits_here(), listeners, run_inline)
-    ray_tune = _ray_tune(address)
-    with ray_tune.cluster(address):
-        at_once = ray_tune.trials_at_once(share)
+    ray_tune, connection = _ray_modules(None)
+    with connection.cluster(None):
+        at_once = connection.trials_at_once(share)
         return _run(sweeping, share, at_once, listeners, partial(ray_tune.run_on_ray, share=share, at_once=at_once))
+
+
+def _run_on_cluster(
+    sweeping: Sweeping, address: str, listeners: Sequence[Listener], tell: Callable[[str], object]
+) -> Stop | None:
+    ray_tune, connection = _ray_modules(address)
+    with connection.cluster(address, modules_to_ship(sweeping.experiment)) as head:
+        from sweeper.launch.cluster import Cluster
+
+        nodes = Cluster(sweeping, head, tell)
+        at_once = nodes.share.most or nodes.places
+        execute = partial(ray_tune.run_on_ray, share=nodes.share, at_once=at_once, nodes=nodes)
+        return _run(sweeping, nodes.share, at_once, listeners, execute, nodes.kind)
 
 
 def cluster_facts(address: str | None) -> str:
     """Join the cluster at `address`, or start one here, and tell what it has."""
-    ray_tune = _ray_tune(address)
-    with ray_tune.cluster(address):
-        told: str = ray_tune.facts()
+    if address:
+        check_answers(address)
+    _, connection = _ray_modules(address)
+    with connection.cluster(address):
+        told: str = connection.facts()
     return told
 
 
-def _ray_tune(address: str | None) -> ModuleType:
-    """The Ray executor, imported so that a cluster of our own listens on loopback alone."""
+def _ray_modules(address: str | None) -> tuple[ModuleType, ModuleType]:
+    """The Ray executor and what starts Ray or joins it, imported so that a cluster of our own listens on loopback alone."""
     if address is None:
         # Named for other systems: Ray, when it is imported, then takes loopback for this machine's address on any.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    from sweeper.launch import ray_tune
+    else:
+        # In a minute, Ray's own, a wrong token would be told as no cluster.
+        os.environ.setdefault("RAY_gcs_rpc_server_connect_timeout_s", "10")
+    from sweeper.launch import connection, ray_tune
 
-    return ray_tune
+    return ray_tune, connection
 
 
 def _run(
-    sweeping: Sweeping, share: Share, at_once: int, listeners: Sequence[Listener], execute: Callable[[Driver], None]
+    sweeping: Sweeping,
+    share: Share,
+    at_once: int,
+    listeners: Sequence[Listener],
+    execute: Callable[[Driver], None],
+    kind: "Kind | None" = None,
 ) -> Stop | None:
-    machine = machine_for(sweeping, share, at_once)
+    machine = machine_for(sweeping, share, at_once, kind)
     driver = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(machine.window), listeners)
     driver.remember(sweeping.records)
     with _halting_on_signals(driver) as received:
@@ -94,15 +124,19 @@ def store_experiment(sweep: Sweep, experiment: Experiment) -> None:
     sweep.write_experiment(write_experiment(shown))
 
 
-def machine_for(sweeping: Sweeping, share: Share, at_once: int) -> Machine:
-    """What the sweep's first machine decided, honoured here; decided now when the sweep begins."""
+def machine_for(sweeping: Sweeping, share: Share, at_once: int, kind: "Kind | None" = None) -> Machine:
+    """What the sweep's first machine decided, honoured here; decided now when the sweep begins.
+
+    On a cluster it is decided for the kind of node on which alone trials then run.
+    """
     from sweeper.training.machine import decide, honour
 
     machine = sweeping.sweep.machine()
     if machine is None:
-        machine = replace(decide(share.device, share.cpus, at_once), trials_a_gpu=share.trials_a_gpu)
+        machine = replace(decide(share.device, share.cpus, at_once, kind), trials_a_gpu=share.trials_a_gpu)
         sweeping.sweep.write_machine(machine)
-    honour(machine, sweeping.experiment.resources)
+    if kind is None:
+        honour(machine, sweeping.experiment.resources)
     return machine
 
 

@@ -40,6 +40,7 @@ class Driver:
         self.trouble: str | None = None
         self.saved_epochs: dict[str, int] = {}
         self.tries: Counter[str] = Counter()
+        self.lost_at: dict[str, int] = {}
         self.again: deque[Trial] = deque()
         self.best: tuple[tuple[float, int], str] | None = None
 
@@ -100,9 +101,10 @@ class Driver:
         for listener in self.listeners:
             listener.ended(trial, result)
 
-    def fail(self, trial: Trial, error: str) -> None:
+    def fail(self, trial: Trial, error: str, is_own: bool = True) -> None:
         """Take in that a trial broke, with its traceback: it is tried again from its checkpoint, or has failed for good.
 
+        What its node did, not itself (`is_own`), counts as a try only where the trial has got no further since the last time.
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`.
         """
         error = redacted(error)  # a worker elsewhere has another environment
@@ -114,7 +116,11 @@ class Driver:
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
             return
-        self.tries[trial.key] += 1
+        saved = self.saved_epochs.get(trial.key, 0)
+        if is_own or self.lost_at.get(trial.key, -1) >= saved:
+            self.tries[trial.key] += 1
+        if not is_own:
+            self.lost_at[trial.key] = saved
         if self.tries[trial.key] <= self.experiment.resources.max_retries:
             self.running.discard(trial.key)
             self.again.append(trial)
@@ -122,7 +128,6 @@ class Driver:
                 listener.retried(trial, last)
             return
         history = self.histories.get(trial.key, ())
-        saved = self.saved_epochs.get(trial.key, 0)
         result = Result(
             TrialState.FAILED, history=history, error=error, saved_epoch=saved, ended=time.time(), artifacts={}
         )

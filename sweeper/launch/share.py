@@ -2,12 +2,13 @@
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sweeper.data import prepare_at
 from sweeper.data.split import split
-from sweeper.experiment import Settings, to_plain
+from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch.sweeping import Sweeping
 from sweeper.trial import canonical_json
 
@@ -38,10 +39,13 @@ class Share:
             if wanted > there:
                 told = f"a trial wants {wanted:g} {kind}s and there are {there:g}"
                 raise ResourcesError(f"{told}; lower resources.{kind.lower()}s_per_trial")
-        places = int(cpus) // self.cpus
-        if self.gpus:
-            places = min(places, int(gpus / self.gpus + 1e-9))
+        places = self.places(cpus, gpus)
         return min(places, self.most or places)
+
+    def places(self, cpus: float, gpus: float) -> int:
+        """How many trials one machine of that size holds, however many are to run side by side."""
+        places = int(cpus) // self.cpus
+        return min(places, int(gpus / self.gpus + 1e-9)) if self.gpus else places
 
     def fits_here(self) -> int:
         """How many fit on this machine as Ray sees it; `inline` runs one at a time, but decides alike."""
@@ -50,18 +54,45 @@ class Share:
         return self.fits(max(cores_here(), self.cpus), torch.cuda.device_count())
 
 
-def share_of(sweeping: Sweeping) -> Share:
+@dataclass(frozen=True)
+class Place:
+    """Where trials run and what there is: this machine, or a node of a cluster. `call` calls a function there.
+
+    It is given the function, its arguments, and how many CPUs and GPUs are to be free for it.
+    """
+
+    device: str
+    cores: int
+    gpus: int
+    call: Callable[..., Any]
+
+
+def here(device: str) -> Place:
+    gpus = 0
+    if device == "cuda":
+        import torch
+
+        gpus = torch.cuda.device_count()
+
+    def call(function: Callable[..., Any], arguments: Sequence[Any], cpus: int, gpus: int) -> Any:
+        return function(*arguments)
+
+    return Place(device, cores_here(), gpus, call)
+
+
+def share_of(sweeping: Sweeping, place: Place | None = None) -> Share:
     """What a trial of the sweep reserves: as its first machine decided, or decided now."""
     from sweeper.training.machine import device_here
 
     resources, machine = sweeping.experiment.resources, sweeping.sweep.machine()
-    device = machine.device if machine else device_here(resources)
+    place = place or here(machine.device if machine else device_here(resources))
+    device = place.device
     if resources.cpus_per_trial != "auto":
         cpus = resources.cpus_per_trial
     elif machine:
         cpus = machine.threads
     else:
-        cpus = 1 if device == "cuda" else _fastest_threads(sweeping)
+        cpus = 1 if device == "cuda" else _fastest_threads(sweeping, place)
     share = Share(device, cpus, 0.0, resources.max_concurrent)
     if resources.gpus_per_trial != "auto":
         return replace(share, gpus=float(resources.gpus_per_trial))
@@ -69,7 +100,7 @@ def share_of(sweeping: Sweeping) -> Share:
         return share
     if machine:
         return replace(share, gpus=1 / machine.trials_a_gpu)
-    return _packed(sweeping, share)
+    return _packed(sweeping, share, place)
 
 
 def most_a_gpu(cores: int, gpus: int, cpus: int, at_once: int) -> int:
@@ -77,26 +108,30 @@ def most_a_gpu(cores: int, gpus: int, cpus: int, at_once: int) -> int:
     return max(1, min(cores // cpus // gpus, math.ceil(at_once / gpus)))
 
 
-def _packed(sweeping: Sweeping, share: Share) -> Share:
-    """As many trials on a GPU as its memory holds and its idle time is worth, by a few steps of each distinct shape."""
-    import torch
+def _packed(sweeping: Sweeping, share: Share, place: Place) -> Share:
+    alone = replace(share, gpus=1.0)
+    total = sweeping.search(1).total
+    most = most_a_gpu(place.cores, place.gpus, share.cpus, min(total, share.most or total))
+    if most == 1:
+        return alone
+    arguments = [sweeping.experiment, largest_shapes(sweeping.shapes()), share.cpus, most]
+    places, told = place.call(trials_a_gpu, arguments, cpus=share.cpus, gpus=1)
+    return replace(alone, gpus=1 / places, told=told)
 
+
+def trials_a_gpu(experiment: Experiment, shapes: Sequence[Settings], cpus: int, most: int) -> tuple[int, str]:
+    """As many trials as this GPU's memory holds and its idle time is worth, by a few steps of each shape; and why."""
     from sweeper.training import packing
     from sweeper.training.machine import decide
 
-    alone = replace(share, gpus=1.0)
-    total = sweeping.search(1).total
-    most = most_a_gpu(cores_here(), torch.cuda.device_count(), share.cpus, min(total, share.most or total))
-    if most == 1:
-        return alone
-    machine, demands = decide("cuda", share.cpus, 1), []
-    for settings in largest_shapes(sweeping.shapes()):
-        dataset = prepare_at(sweeping.experiment.data, settings.data)
+    machine, demands = decide("cuda", cpus, 1), []
+    for settings in shapes:
+        dataset = prepare_at(experiment.data, settings.data)
         indices = split(dataset, settings.data.split)
         demands.append(packing.demand_of(settings, dataset, indices, machine, packing.CudaMeter()))
     free = packing.free_mebibytes()
     places = packing.trials_a_gpu(demands, free, min(most, packing.MOST))
-    return replace(alone, gpus=1 / places, told=packing.told(demands, free, places))
+    return places, packing.told(demands, free, places)
 
 
 def largest_shapes(shapes: Iterable[Settings]) -> list[Settings]:
@@ -109,15 +144,19 @@ def largest_shapes(shapes: Iterable[Settings]) -> list[Settings]:
     return [distinct[key] for key in sorted(distinct, key=lambda key: -pixels[key])[:MAX_MEASURED]]
 
 
-def _fastest_threads(sweeping: Sweeping) -> int:
+def _fastest_threads(sweeping: Sweeping, place: Place) -> int:
+    if place.cores == 1 or sweeping.experiment.resources.max_concurrent == 1:
+        return place.cores
+    arguments = [sweeping.experiment, next(sweeping.settings_left()), place.cores]
+    return int(place.call(fastest_threads, arguments, cpus=place.cores, gpus=0))
+
+
+def fastest_threads(experiment: Experiment, settings: Settings, cores: int) -> int:
     """All cores for one trial, or one core for each of several: whichever trains more images a second here."""
     from sweeper.training.calibrate import is_one_on_all_faster
     from sweeper.training.machine import decide
 
-    cores, settings = cores_here(), next(sweeping.settings_left())
-    if cores == 1 or sweeping.experiment.resources.max_concurrent == 1:
-        return cores
-    dataset = prepare_at(sweeping.experiment.data, settings.data)
+    dataset = prepare_at(experiment.data, settings.data)
     machine = decide("cpu", 1, 1)
     return cores if is_one_on_all_faster(settings, dataset, split(dataset, settings.data.split), machine, cores) else 1
 

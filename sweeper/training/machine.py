@@ -1,6 +1,8 @@
 """What a machine decides for a sweep: device, precision, threads a trial, and how far the search looks back."""
 
 import os
+from functools import cache
+from typing import NamedTuple
 
 import torch
 
@@ -13,12 +15,27 @@ class MachineError(ValueError):
     """This machine cannot go on with a sweep that another began."""
 
 
-def decide(device: str, threads: int, trials_at_once: int) -> Machine:
-    """Decide for a sweep that begins here, with up to `trials_at_once` trials of so many threads side by side."""
+class Kind(NamedTuple):
+    """What of a machine changes the last bits of what it computes, and how fast bfloat16 is there."""
+
+    device: str
+    processor: str
+    has_fast_bfloat16: bool
+
+
+def kind_here(device: str) -> Kind:
+    return Kind(device, processor(device), has_fast_bfloat16(device))
+
+
+def decide(device: str, threads: int, trials_at_once: int, kind: Kind | None = None) -> Machine:
+    """Decide for a sweep that begins here, or on machines of a kind, with up to `trials_at_once` trials of so many threads
+    side by side.
+    """
+    kind = kind or kind_here(device)
     return Machine(
         device=device,
-        processor=processor(device),
-        precision="bfloat16" if has_fast_bfloat16(device) else "float32",
+        processor=kind.processor,
+        precision="bfloat16" if kind.has_fast_bfloat16 else "float32",
         threads=threads,
         window=1 if trials_at_once == 1 else 2 * trials_at_once,
         software=software(),
@@ -32,24 +49,41 @@ def device_here(resources: Resources) -> str:
 
 def honour(machine: Machine, resources: Resources) -> None:
     """Raise MachineError when this machine would compute other bits than the one the sweep began on."""
-    if machine.device == "cuda" and resources.gpus_per_trial == 0:
-        raise MachineError(
-            "this sweep began on a GPU and resources.gpus_per_trial is 0; its results would not be comparable. "
-            "Set it to auto, or give the experiment another name to begin anew"
-        )
+    honour_settings(machine, resources)
     if machine.device == "cuda" and not torch.cuda.is_available():
         raise MachineError("this sweep began on a GPU and none is here; its results would not be comparable")
-    if machine.software not in ("", software()):
-        raise MachineError(
-            f"this sweep began with {machine.software}, here is {software()}; their results may differ. Go on with those "
-            "versions, or give the experiment another name to begin anew with these"
-        )
     here = processor(machine.device)
     if here != machine.processor:
         raise MachineError(
             f"this sweep began on {machine.processor}, this machine has {here}; the results would differ in their last "
             "bits. Go on there, or give the experiment another name to begin anew here"
         )
+
+
+def honour_settings(machine: Machine, resources: Resources) -> None:
+    """Raise MachineError when the file's resources or this software would compute other bits than the sweep began with."""
+    if machine.device == "cuda" and resources.gpus_per_trial == 0:
+        raise MachineError(
+            "this sweep began on a GPU and resources.gpus_per_trial is 0; its results would not be comparable. "
+            "Set it to auto, or give the experiment another name to begin anew"
+        )
+    if machine.software not in ("", software()):
+        raise MachineError(
+            f"this sweep began with {machine.software}, here is {software()}; their results may differ. Go on with those "
+            "versions, or give the experiment another name to begin anew with these"
+        )
+
+
+def told_unfit(machine: Machine | None) -> str | None:
+    """Why this machine is not of the kind that a sweep runs on, if it is not."""
+    if machine is None or _processor_here(machine.device) == machine.processor:
+        return None
+    return f"it has {_processor_here(machine.device)}, and the sweep runs on {machine.processor}"
+
+
+@cache
+def _processor_here(device: str) -> str:
+    return processor(device)
 
 
 def settle(machine: Machine) -> None:

@@ -1,0 +1,112 @@
+"""Ray started on this machine alone, or a running cluster joined; and left, without waiting for it."""
+
+import atexit
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from functools import partial
+from pathlib import Path
+
+import ray
+
+from sweeper.launch.head import Head
+from sweeper.launch.joining import connect, start
+from sweeper.launch.share import Share
+
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@contextmanager
+def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head | None]:
+    """Join the cluster at `address`, or start one on this machine alone; whatever Ray finds lying about is not joined.
+
+    Takes files and packages, `modules`, along to the nodes of a joined cluster, and yields its head. Raises ClusterError when
+    it cannot be joined.
+
+    `timeout`, Slurm and systemd send SIGTERM to a whole family of processes. A cluster of our own does not hear it (as
+    Ray does with SIGINT): it is needed until the trials have saved, and ends with us.
+    """
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    others = _children(os.getpid())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    initialise = partial(
+        ray.init,
+        address=address or "local",
+        include_dashboard=False if address is None else None,
+        runtime_env={"py_modules": list(modules)} if modules else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    try:
+        connect(address, initialise) if address else start(initialise)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver tells of failures itself
+    own = _children(os.getpid()) - others
+    head = Head(str(ray.get_runtime_context().gcs_address)) if address else None
+    try:
+        with _silence() if address else nullcontext():
+            yield head
+    finally:
+        if head and head.is_silent:
+            atexit.unregister(ray.shutdown)  # it would wait for the head
+        else:
+            threading.Thread(target=_end, args=(own,), name="ending Ray", daemon=True).start()
+            ray.shutdown()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Ray tells of lost nodes on stdout, where data belong; the sweep does so itself."""
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing):
+        yield
+
+
+def _children(process: int) -> set[int]:
+    """The ids of a process's children, where Linux tells them."""
+    try:
+        files = [file.read_text() for file in Path(f"/proc/{process}/task").glob("*/children")]
+    except OSError:  # it has just ended
+        return set()
+    return {int(word) for text in files for word in text.split()}
+
+
+def _family(process: int) -> list[int]:
+    """A process and its descendants."""
+    return [process, *(member for child in _children(process) for member in _family(child))]
+
+
+def _end(processes: set[int]) -> None:
+    """Kill Ray's own processes once we have left it: it would wait a second for each to hear SIGTERM."""
+    while ray.is_initialized():
+        time.sleep(0.01)
+    for process in [member for own in processes & _children(os.getpid()) for member in _family(own)]:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+def facts() -> str:
+    """What the connected cluster has."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    size = f"{len(nodes)} node{'s' * (len(nodes) > 1)}"
+    return f"Ray {ray.__version__}, {size}, {resources.get('CPU', 0):g} CPUs, {resources.get('GPU', 0):g} GPUs"
+
+
+def trials_at_once(share: Share) -> int:
+    """How many trials the cluster holds side by side. Raises ResourcesError when it never holds one."""
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return share.fits(resources.get("CPU", 0), resources.get("GPU", 0))

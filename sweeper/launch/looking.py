@@ -1,0 +1,127 @@
+"""What a driver lets each node of a cluster find out about itself, before a trial runs there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from models import user_callable
+from sweeper.data import prepare_at
+from sweeper.experiment import Data
+from sweeper.store import Folder
+from sweeper.training.machine import Kind, kind_here
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is looked at: the sweep's folder by a file that the driver wrote there, models, images, the kind of processor.
+
+    `fingerprints` has the data sections of the trials, each with what its images are for the driver.
+    """
+
+    folder: str
+    token: str
+    models: tuple[str, ...]
+    access: Data
+    fingerprints: Mapping[Data, str]
+    device: str
+    credentials: Mapping[str, str]
+
+
+def versions_here() -> Callable[[], dict[str, str]]:
+    """A function that Ray sends by value, so that it also runs where sweeper is another version, or not at all."""
+
+    def versions() -> dict[str, str]:
+        import hashlib
+        import importlib.util
+        import platform
+        from importlib import metadata
+        from pathlib import Path
+
+        found = {"Python": ".".join(platform.python_version_tuple()[:2])}
+        for name in ("ray", "torch", "torchvision", "numpy", "pillow"):
+            try:
+                found[name] = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                continue
+        digest = hashlib.sha256()
+        for package in ("models", "sweeper"):
+            spec = importlib.util.find_spec(package)
+            for folder in (spec.submodule_search_locations or ()) if spec else ():
+                for path in sorted(Path(folder).rglob("*.py")):
+                    digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+        if importlib.util.find_spec("sweeper"):
+            import sweeper
+
+            found["sweeper"] = f"{sweeper.__version__} (code {digest.hexdigest()[:8]})"
+        return found
+
+    return versions
+
+
+def look(request: Request) -> tuple[Kind | None, str | None]:
+    """What kind of machine this is and what, if anything, would keep the sweep's trials from running here."""
+    os.environ.update(request.credentials)
+    trouble = _folder_trouble(request) or _model_trouble(request) or _data_trouble(request)
+    return (None, trouble) if trouble else (_kind(request.device), None)
+
+
+def _folder_trouble(request: Request) -> str | None:
+    folder, url = Folder(request.folder), request.folder
+    try:
+        folder.read(request.token)
+        own = f"{request.token}.{os.urandom(4).hex()}"
+        folder.write(own, b"seen")
+        folder.remove(own)
+    except FileNotFoundError:
+        return (
+            f"does not see {url}, where the sweep is. Give --storage a folder that every node has under this path (NFS, for "
+            "example) or an s3:// URL"
+        )
+    except Exception as error:  # whatever a file system raises: credentials, permissions, a missing driver
+        return f"cannot read and write in {url} ({type(error).__name__}: {error}). Give this node the rights to it, too"
+    return None
+
+
+def _model_trouble(request: Request) -> str | None:
+    for name in request.models:
+        try:
+            user_callable(name)
+        except Exception as error:  # whatever importing a user's module raises
+            return f"cannot import {name} ({type(error).__name__}: {error}). Install what it needs on this node, too"
+    return None
+
+
+def _data_trouble(request: Request) -> str | None:
+    """Images are prepared here, once for all trials on this node."""
+    for data, fingerprint in request.fingerprints.items():
+        try:
+            found = prepare_at(request.access, data).fingerprint
+        except (ValueError, OSError) as error:
+            return f"cannot prepare the images of {data.name}: {error}"
+        if found != fingerprint:
+            where = request.access.root or "its cache"
+            return f"has other images of {data.name} in {where} than the machine that runs the sweep. Copy them there"
+    return None
+
+
+def _kind(device: str) -> Kind:
+    if device == "cpu":
+        return kind_here(device)
+    # In a process of its own: one that has used a GPU could not be given another, and Ray shows this one none.
+    words = [
+        sys.executable,
+        "-c",
+        "from sweeper.training.machine import kind_here; print(*kind_here('cuda'), sep='\\t')",
+    ]
+    own = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**own, "PYTHONPATH": _paths()})
+    if done.returncode:
+        return Kind(device, f"a GPU that torch cannot use ({done.stderr.strip().splitlines()[-1]})", False)
+    name, processor, is_fast = done.stdout.rstrip("\n").split("\t")
+    return Kind(name, processor, is_fast == "True")
+
+
+def _paths() -> str:
+    return os.pathsep.join(path for path in sys.path if path)

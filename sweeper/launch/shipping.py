@@ -1,0 +1,56 @@
+"""A user's own modules, which Ray takes along to the nodes of a cluster."""
+
+import re
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from models import CALLABLE
+from sweeper.experiment import Experiment, to_plain
+
+OWN = ("dashboards", "models", "sweeper")
+
+
+def user_models(experiment: Experiment) -> tuple[str, ...]:
+    """Each "package.module:callable" that a trial of the experiment may be asked to build."""
+    return tuple(sorted(set(_callables(to_plain(experiment.model))) | set(_callables(to_plain(experiment.search)))))
+
+
+def modules_to_ship(experiment: Experiment) -> list[str]:
+    """The files and packages of the user's models, and of what else was imported from where these lie.
+
+    Modules that are installed are not among them: the nodes have their own. The models have been imported here.
+    """
+    tops = {name.partition(":")[0].partition(".")[0] for name in user_models(experiment)}
+    roots = {path.parent for top in tops - set(OWN) if (path := _place(top)) and not _is_installed(path)}
+    loaded = {name.partition(".")[0] for name in sys.modules} - set(OWN)
+    return sorted(str(path) for top in loaded if (path := _place(top)) and path.parent in roots)
+
+
+def _callables(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and re.fullmatch(CALLABLE, value):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _callables(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _callables(item)
+
+
+def _place(top: str) -> Path | None:
+    """The file of a loaded top-level module, or the folder of a package."""
+    module = sys.modules.get(top)
+    folders = list(getattr(module, "__path__", None) or ())
+    if folders:
+        return Path(folders[0]).absolute()
+    file = getattr(module, "__file__", None)
+    return Path(file).absolute() if file and file.endswith(".py") else None
+
+
+def _is_installed(path: Path) -> bool:
+    places = {*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values()}
+    return str(path.parent) in places

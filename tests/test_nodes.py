@@ -1,0 +1,150 @@
+"""The nodes of a cluster as values: what fits where, versions that differ, kinds that are not mixed; and a try's patience."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweeper.launch.driver import Driver
+from sweeper.launch.joining import ClusterError, check_answers, host_and_port
+from sweeper.launch.nodes import (
+    Look,
+    Node,
+    candidates,
+    check_looks,
+    check_one_fits,
+    choose_kind,
+    device_on,
+    places,
+    told_left_out,
+)
+from sweeper.launch.share import ResourcesError, Share
+from sweeper.launch.shipping import modules_to_ship, user_models
+from sweeper.launch.sweeping import Sweeping
+from sweeper.reading import read_experiment
+from sweeper.store import Machine, Sweep
+from sweeper.training.machine import Kind, MachineError
+
+ONE, TWO, GPUS = (
+    Node("a", "one", "10.0.0.1", 2.0, 0.0),
+    Node("b", "two", "10.0.0.2", 3.0, 0.0),
+    Node("c", "gpus", "10.0.0.3", 8.0, 2.0),
+)
+AMX, AVX = Kind("cpu", "GenuineIntel AMX", True), Kind("cpu", "AuthenticAMD AVX2", False)
+HERE = {"torch": "2.15.0", "sweeper": "0.1.0"}
+FILE = """
+name: nodes
+data: {name: digits, image_size: 8, augment: []}
+model: {name: "tests.tiny:linear"}
+search: {space: {lr: [0.1], model.name: ["tests.tiny:linear", logistic_regression]}}
+resources: {max_retries: 1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("share", "held"),
+    [
+        (Share("cpu", 1, 0.0, None), 13),
+        (Share("cpu", 2, 0.0, None), 1 + 1 + 4),  # not (2 + 3 + 8) // 2: the third CPU of the second helps no one
+        (Share("cuda", 1, 1.0, None), 2),
+        (Share("cuda", 1, 0.5, None), 4),
+        (Share("cuda", 6, 0.5, None), 1),
+        (Share("cpu", 2, 0.0, 1), 6),
+    ],
+)
+def test_a_trial_is_on_one_node(share: Share, held: int) -> None:
+    assert places(share, [ONE, TWO, GPUS]) == held
+
+
+@pytest.mark.parametrize(
+    ("share", "nodes", "told"),
+    [
+        (Share("cpu", 4, 0.0, None), [ONE, TWO], r"wants 4 CPUs, .* 2 nodes has 3 \(two \(10.0.0.2\)\).*cpus_per_trial"),
+        (Share("cuda", 1, 4.0, None), [GPUS, GPUS._replace(id="d")], r"wants 4 GPUs.*has 2"),
+        (Share("cuda", 1, 1.0, None), [ONE], "wants 1 GPUs, .* has 0; .*gpus_per_trial"),
+        (Share("cuda", 9, 1.0, None), [GPUS, ONE._replace(cpus=9.0)], "no node of the cluster has both"),
+    ],
+)  # fmt: skip
+def test_what_fits_on_no_node_is_told_though_the_cluster_has_enough(share: Share, nodes: list[Node], told: str) -> None:
+    with pytest.raises(ResourcesError, match=told):
+        check_one_fits(share, nodes)
+
+
+def test_every_node_with_other_versions_is_named_with_them() -> None:
+    looks = {ONE: Look(HERE), TWO: Look({**HERE, "torch": "2.14.0"}), GPUS: Look({"torch": "2.15.0"})}
+    with pytest.raises(ClusterError) as refusal:
+        check_looks(HERE, looks)
+    told = str(refusal.value)
+    assert "two (10.0.0.2) has torch 2.14.0 (here 2.15.0)" in told
+    assert "gpus (10.0.0.3) has sweeper not there (here 0.1.0)" in told
+    assert "one (" not in told
+
+
+def test_every_node_on_which_something_is_wrong_is_named() -> None:
+    looks = {ONE: Look(HERE, trouble="does not see /data"), TWO: Look(HERE, AMX), GPUS: Look(HERE, trouble="no room")}
+    with pytest.raises(ClusterError, match=r"one \(10.0.0.1\): does not see /data; gpus \(10.0.0.3\): no room"):
+        check_looks(HERE, looks)
+
+
+def test_a_new_sweep_runs_on_the_kind_with_most_room_and_a_begun_one_on_its_own() -> None:
+    looks = {ONE: Look(HERE, AMX), TWO: Look(HERE, AVX)}
+    share = Share("cpu", 1, 0.0, None)
+    assert choose_kind(None, share, looks) == AVX
+    assert choose_kind(None, replace(share, cpus=2), looks) == AVX  # alike, so by name
+    begun = Machine("cpu", AMX.processor, "bfloat16", 1, 1)
+    assert choose_kind(begun, share, looks) == AMX
+    assert "two (10.0.0.2) is left out: it has AuthenticAMD AVX2" in told_left_out(TWO, AVX, AMX)
+    with pytest.raises(MachineError, match=r"began on a VAX.*AuthenticAMD AVX2 on two .*, GenuineIntel AMX on one"):
+        choose_kind(replace(begun, processor="a VAX"), share, looks)
+
+
+def test_trials_run_where_the_cluster_has_gpus_whatever_the_driver_has() -> None:
+    assert device_on(None, "auto", [ONE, GPUS]) == "cuda"
+    assert device_on(None, 0, [ONE, GPUS]) == "cpu"
+    assert device_on(None, "auto", [ONE, TWO]) == "cpu"
+    assert device_on(Machine("cpu", "", "float32", 1, 1), "auto", [GPUS]) == "cpu"
+    assert candidates(Share("cuda", 1, 1.0, None), [ONE, GPUS]) == [GPUS]
+
+
+@pytest.mark.parametrize("address", ["somewhere", "10.0.0.1", "10.0.0.1:x", "ray://10.0.0.1:10001"])
+def test_an_address_of_another_form_is_told(address: str) -> None:
+    with pytest.raises(ClusterError, match="allowed HOST:PORT"):
+        check_answers(address)
+
+
+def test_an_address_is_a_host_and_a_port() -> None:
+    assert host_and_port("10.0.0.1:6379") == ("10.0.0.1", 6379)
+    assert host_and_port("[::1]:6379") == ("::1", 6379)
+
+
+def test_an_address_at_which_nothing_listens_is_told_at_once() -> None:
+    with pytest.raises(ClusterError, match=r"no Ray cluster answers at 127.0.0.1:1 .*ray start --head"):
+        check_answers("127.0.0.1:1")
+
+
+def test_the_users_own_modules_are_taken_along_and_no_installed_one() -> None:
+    experiment = read_experiment(FILE, "nodes.yaml")
+    assert user_models(experiment) == ("tests.tiny:linear",)
+    import tests.tiny  # noqa: F401 - as the driver has imported it
+
+    shipped = [Path(path) for path in modules_to_ship(experiment)]
+    assert Path(__file__).parent in shipped
+    assert not {path.name for path in shipped} & {"sweeper", "models", "dashboards", "torch", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("saved_epochs", "survives"), [((0,), True), ((0, 3, 5, 9), True), ((0, 0), True), ((0, 0, 0), False)]
+)
+def test_lost_nodes_use_up_patience_only_where_a_trial_gets_no_further(
+    saved_epochs: tuple[int, ...], survives: bool, tmp_path: Path
+) -> None:
+    sweeping = Sweeping.of(Sweep(str(tmp_path), "nodes"), read_experiment(FILE, "nodes.yaml"))
+    driver = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(1), [])
+    for saved_epoch in saved_epochs:
+        trial = driver.next_trial()
+        assert trial
+        assert trial.number == 0
+        driver.saved_epochs[trial.key] = saved_epoch
+        driver.fail(trial, "its node was lost", is_own=False)
+    assert bool(driver.again) is survives
+    assert bool(driver.ended) is not survives
