@@ -16,7 +16,7 @@ from rich.console import Console
 from sweeper.publishing import publish
 from sweeper.reading import read_experiment
 from sweeper.store import Sweep
-from tests.command import check_mlflow, ended, here, started, sweeper, table, until
+from tests.command import check_mlflow, ended, here, started, table, until
 
 EXPERIMENT = """
 name: grid
@@ -27,6 +27,7 @@ search: {space: {lr: [0.1, 0.03]}}
 checkpoint: {every_seconds: 0}
 """
 TRIALS = 2
+GIVEN_UP = 300  # seconds from the last trial to the exit, on a busy machine; on an idle one 30
 pytest_plugins = ("tracking_fixtures",)
 
 
@@ -44,9 +45,7 @@ def test_a_server_that_is_down_to_the_end_is_told_of_and_sync_completes_it(
     away = f"http://127.0.0.1:{free_port()}"
     database = Path(shutil.copy(empty, tmp_path / "mlflow.db"))
     arguments = ["run", file, "--executor", "inline", "--storage", tmp_path, "--tracking-uri", away]
-    begun = time.monotonic()
     done = here(*arguments, expect=4)
-    assert time.monotonic() - begun < 150
     assert "not published: 3 of the runs" in done.stderr
     assert f"sweeper sync grid --storage {tmp_path} --tracking-uri {away}" in done.stderr
     here("sync", "grid", "--storage", tmp_path)
@@ -100,18 +99,22 @@ def test_a_server_that_spoils_every_request_of_a_sweep_is_given_up_in_time(
     file: Path, tmp_path: Path, server: MlflowServer, proxy: Proxy, mode: str
 ) -> None:
     """And the person is told what is waited for."""
-    proxy.mode, begun = mode, time.monotonic()
+    proxy.mode = mode
     where = ["--storage", tmp_path, "--tracking-uri", proxy.uri]
-    done = sweeper("run", file, "--executor", "inline", *where, expect=4)
-    assert time.monotonic() - begun < 150
-    assert f"waiting for MLflow at {proxy.uri}" in done.stderr or mode in ("500", "refuse")
-    assert f"sweeper sync grid --storage {tmp_path} --tracking-uri {proxy.uri}" in done.stderr
+    with started("run", file, "--executor", "inline", *where) as process:
+        until(lambda: ended(tmp_path, "grid") == TRIALS, process, 600)
+        last = time.monotonic()
+        _, errors = process.communicate(timeout=600)
+    assert process.returncode == 4
+    assert time.monotonic() - last < GIVEN_UP
+    assert f"waiting for MLflow at {proxy.uri}" in errors or mode in ("500", "refuse", "lose")
+    assert f"sweeper sync grid --storage {tmp_path} --tracking-uri {proxy.uri}" in errors
     proxy.released.set()
     proxy.mode = "pass"
-    sweeper("sync", "grid", *where)
+    here("sync", "grid", *where)
     assert_all_there(server, tmp_path)
     before = dump(server.database)
-    assert "nothing to publish" in sweeper("sync", "grid", *where).stderr
+    assert "nothing to publish" in here("sync", "grid", *where).stderr
     assert dump(server.database) == before
 
 
@@ -123,7 +126,7 @@ def test_a_server_that_is_killed_for_a_minute_in_a_sweep_on_ray_misses_nothing(
     where = ["--storage", tmp_path, "--tracking-uri", server.uri]
     slow = ["--set", rates, "--set", "train.epochs=40", "--set", "artifacts.models=none"]
     with started("run", file, *where, *slow) as process:
-        until(lambda: ended(tmp_path, "grid") >= 2, process)
+        until(lambda: ended(tmp_path, "grid") >= 2, process, 600)
         server.kill()
         came_back = threading.Timer(60, server.start)
         came_back.start()
@@ -131,7 +134,7 @@ def test_a_server_that_is_killed_for_a_minute_in_a_sweep_on_ray_misses_nothing(
         came_back.join()
     assert process.returncode in (0, 4), errors
     assert server.uri
-    sweeper("sync", "grid", *where)
+    here("sync", "grid", *where)
     assert_all_there(server, tmp_path, 40)
     assert table(tmp_path, "grid").count(",complete,") == 40
 
