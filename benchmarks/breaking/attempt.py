@@ -13,7 +13,7 @@ from benchmarks.breaking.surroundings import Surroundings
 from benchmarks.breaking.tools import Spec, Tool
 from benchmarks.peers.digits import JOURNAL, NOTE_BYTES
 
-STARTS, LIMIT_SECONDS, MARK = 3, 150.0, "FAULTS_ATTEMPT"
+STARTS, LIMIT_SECONDS, MARK = 3, 400.0, "FAULTS_ATTEMPT"
 
 
 class Attempt:
