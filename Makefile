@@ -34,13 +34,14 @@ test-faults: install
 	$(BIN)/python -m pytest tests/faults $(ANY_INPUT) --long --timeout 7200 -n 2
 
 # What cannot be installed here is skipped by name.
+SERVICES := tests/services
 test-services: install
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; }; \
 		apt-get install -y -qq iproute2 util-linux wget >/dev/null; \
 	fi || echo "Debian's packages cannot be installed here"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement tests/services/requirements.lock
-	$(BIN)/python -m pytest tests/services --timeout 1500 -rs
+	$(BIN)/python -m pytest $(SERVICES) --timeout 1500 -rs
 
 lint: install
 	$(BIN)/ruff check .

@@ -9,8 +9,7 @@ MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$secrets/mlflow_session_key")
 export PGPASSWORD MLFLOW_AUTH_ADMIN_PASSWORD MLFLOW_FLASK_SERVER_SECRET_KEY
 
 # The workers would each migrate a new database, at once, and fail; so it is done before they start.
-mlflow db upgrade postgresql+psycopg://
-python -m mlflow.server.auth db upgrade --url postgresql+psycopg://
+python "$(dirname "$0")/migrate.py"
 # A worker is not killed for being slow: uvicorn would by default after five seconds.
 exec mlflow server --app-name basic-auth --host 0.0.0.0 --port 5000 --workers "${MLFLOW_WORKERS:-2}" \
     --uvicorn-opts "--timeout-worker-healthcheck 60" \

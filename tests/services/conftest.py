@@ -15,4 +15,4 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         pytest.skip(f"`make test-services` installs what is missing here: {', '.join(lacking)}")
     folder = tmp_path_factory.mktemp("stack")
     with network(folder / "machines") as connected:
-        yield Stack(connected, folder)
+        yield Stack(connected, folder, {"MLFLOW_WORKERS": "1"})

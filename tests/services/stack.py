@@ -23,7 +23,7 @@ from tests.clusters import Machine, Network
 from tests.command import ROOT
 
 DOCKER = ROOT / "docker"
-SECONDS = 420.0
+SECONDS = 600.0
 USERS = {"sweeper": 10001, "sweeper-mlflow": 10002}
 HOMES = {"sweeper": "/srv/sweeper", "sweeper-mlflow": "/srv/mlflow"}
 DOCKERFILES = {"sweeper": DOCKER / "Dockerfile", "sweeper-mlflow": DOCKER / "mlflow" / "Dockerfile"}
@@ -153,7 +153,7 @@ class Stack:
                 process = service.start(**environment)
             assert process.poll() in (None, 0), f"{name}: exit {process.poll()}\n{service.log}"
             assert time.monotonic() < deadline, f"{name} is not healthy in {SECONDS} s\n{service.log}"
-            time.sleep(0.3)
+            time.sleep(1)
         return service
 
     def _furnish(self, service: Service) -> None:

@@ -24,7 +24,10 @@ from tests.command import ROOT, check_mlflow, here, started, table, until
 from tests.services.s3_server import S3Server, s3_server, weed
 from tests.test_store import ROWS, TRIAL
 
-pytestmark = pytest.mark.skipif(weed() is None, reason="there is no weed (SeaweedFS): make test-services installs it")
+pytestmark = [
+    pytest.mark.skipif(weed() is None, reason="there is no weed (SeaweedFS): make test-services installs it"),
+    pytest.mark.timeout(900),
+]
 
 EXPERIMENT = """
 name: on s3
