@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.causes import cause
 from sweeper.experiment import Experiment
 from sweeper.store import Result, Row, Sweep
 from sweeper.trial import Trial, TrialState
@@ -126,7 +127,7 @@ class View:
         parts += [f"{self.metric} {value:.4f}"] if value is not None else []
         parts += [f"test/top1 {result.summary['test/top1']:.4f}"] if "test/top1" in result.summary else []
         if result.error:
-            parts.append(result.error.strip().splitlines()[-1])
+            parts.append(cause(result.error))
         left = standing.seconds_left(time.monotonic())
         parts += [f"about {duration(left)} left"] if left and not self.live else []
         return Text("  ".join(parts), style=style)

@@ -32,7 +32,11 @@ def publish(sweep: Sweep, experiment: Experiment, uri: str, console: Console, re
     """Publish a folder as it is. Returns what could not be published."""
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
-    return finish(publisher, sweep, experiment, console, register)
+    try:
+        return finish(publisher, sweep, experiment, console, register)
+    except BaseException:  # the trials are published all the same
+        leave(publisher, sweep)
+        raise
 
 
 def finish(
@@ -47,14 +51,10 @@ def finish(
     with _told_if_slow(publisher, console):
         publisher.settle(everything)  # so that the page has links to the runs
     note_runs(sweep, publisher)
-    try:
-        if is_new and (best := best_record(records, experiment)):
-            draw_explained(sweep, best.trial.key, console)
-        page = write_dashboard(sweep, experiment, records)
-        parent = _parent(sweep, experiment, records, register)
-    except BaseException:  # the trials are published all the same
-        leave(publisher, sweep)
-        raise
+    if is_new and (best := best_record(records, experiment)):
+        draw_explained(sweep, best.trial.key, console)
+    page = write_dashboard(sweep, experiment, records)
+    parent = _parent(sweep, experiment, records, register)
     console.print(f"dashboard: {page}")
     tell_undrawn(sweep, console)
     with _told_if_slow(publisher, console):

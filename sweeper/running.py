@@ -1,6 +1,5 @@
 """`sweeper run`, from an experiment to an exit code: the parts put together."""
 
-import signal
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from rich.console import Console
 
 from sweeper.data import prepare_at, told_excluded
 from sweeper.experiment import Experiment
-from sweeper.launch import Sweeping, run, store_experiment
+from sweeper.launch import Stop, Sweeping, run, store_experiment
 from sweeper.launch.joining import check_answers
 from sweeper.launch.leaving_out import reasons
 from sweeper.launch.models import check_models
@@ -18,6 +17,7 @@ from sweeper.provenance import note_code
 from sweeper.publishing import finish, leave, publish
 from sweeper.search import Search
 from sweeper.showing import command
+from sweeper.stopping import Stopped, Stopping
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, tracking_uri
 from sweeper.trial import TrialState
@@ -36,6 +36,7 @@ def run_sweep(
     address: str | None = None,
     uri: str | None = None,
     retry_failed: bool = False,
+    stopping: Stopping | None = None,
 ) -> int:
     """Run what is left of a sweep, publish it, and return the exit code of the contract."""
     with sweep.lock(console.print):
@@ -50,7 +51,7 @@ def run_sweep(
             if is_published(sweep, sweeping.records, uri):
                 return _code(counts, [])
             return _code(counts, publish(sweep, experiment, uri, console))
-        return _run(sweeping, search, uri, executor, address, console)
+        return _run(sweeping, search, uri, executor, address, console, stopping or Stopping())
 
 
 def _leave_out(sweeping: Sweeping, search: Search, console: Console) -> None:
@@ -66,7 +67,15 @@ def _leave_out(sweeping: Sweeping, search: Search, console: Console) -> None:
         )
 
 
-def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: str | None, console: Console) -> int:
+def _run(
+    sweeping: Sweeping,
+    search: Search,
+    uri: str,
+    executor: str,
+    address: str | None,
+    console: Console,
+    stopping: Stopping,
+) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     if executor == "ray" and address not in (None, "local"):
         check_answers(str(address))
@@ -81,24 +90,22 @@ def _run(sweeping: Sweeping, search: Search, uri: str, executor: str, address: s
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
     try:
         with View(console, experiment, search.total, ended) as view:
-            stop = run(sweeping, executor, address, [view, publisher], console.print)
-    except KeyboardInterrupt:  # while it waits for a cluster's nodes; once trials run, the driver takes it
-        leave(publisher, sweep)
-        console.print(f"stopped before a trial ran. Go on with: {command('resume', sweep)}")
-        return 128 + signal.SIGINT
+            stop = run(sweeping, executor, address, [view, publisher], console.print, stopping)
+        if stop is None:
+            unpublished = finish(publisher, sweep, experiment, console, is_new=True)
+            sweeping = Sweeping.of(sweep, experiment)
+            return _code(_counts(sweeping, sweeping.search(1)), unpublished)
+    except Stopped:
+        stop = Stop(stopping.code, None, 0)
     except BaseException:
         leave(publisher, sweep)
         raise
-    if stop:
-        leave(publisher, sweep)
-        lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
-        if stop.trouble:
-            console.print(stop.trouble, style="red", markup=False)
-        console.print(f"stopped{lost}. Go on with: {command('resume', sweep)}")
-        return 128 + stop.signal if stop.signal else FAILED
-    unpublished = finish(publisher, sweep, experiment, console, is_new=True)
-    sweeping = Sweeping.of(sweep, experiment)
-    return _code(_counts(sweeping, sweeping.search(1)), unpublished)
+    lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
+    if stop.trouble:
+        console.print(stop.trouble, style="red", markup=False)
+    console.print(f"stopped{lost}. Go on with: {command('resume', sweep)}")
+    leave(publisher, sweep)
+    return stop.code or FAILED
 
 
 def _note_excluded(sweep: Sweep, experiment: Experiment, console: Console) -> None:

@@ -22,7 +22,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -45,9 +45,10 @@ __all__ = [
     "Sweep",
     "TrialFolder",
     "sweeps",
+    "time_after",
 ]
 
-TRIES = 5
+TRIES, INSTANT_SECONDS = 5, 0.1
 MOST_EPOCHS, MOST_SEED, LAST_TIME = 2**31, 2**63 - 1, 2.0**36  # of time in seconds: the year 4147
 LEFT_OUT = "left_out.json"
 Row = dict[str, float]
@@ -98,6 +99,11 @@ class Machine:
     window: int
     software: str = ""
     trials_a_gpu: int = 1
+
+
+def time_after(history: Sequence[Row]) -> float:
+    """Unix seconds, never before the last row's: a clock may be set back while a trial runs."""
+    return max([time.time(), *(row.get("time", 0.0) for row in history[-1:])])
 
 
 def _history(fields: dict[str, Any]) -> tuple[Row, ...]:
@@ -364,15 +370,17 @@ class Sweep:
         if not self.folder.is_local or not self.folder.exists(".lock"):
             return False
         try:
-            with filelock.FileLock(self.folder.at(".lock"), timeout=0):
+            # Whoever else asks, or is about to be told who runs it, holds it for an instant.
+            with filelock.FileLock(self.folder.at(".lock"), timeout=INSTANT_SECONDS, poll_interval=0.01):
                 return False
         except filelock.Timeout:
             return True
 
     def _owner(self) -> str:
-        if not self.folder.exists("owner.json"):
+        try:
+            return self.folder.parsed("owner.json", "process {0[pid]} on {0[host]}, since {0[since]}".format)
+        except FileNotFoundError:
             return "just starting"
-        return self.folder.parsed("owner.json", "process {0[pid]} on {0[host]}, since {0[since]}".format)
 
 
 def sweeps(storage: str) -> list[Sweep]:

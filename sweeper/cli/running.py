@@ -1,6 +1,8 @@
 """Commands that run sweeps and publish them."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,7 +20,9 @@ from sweeper.cli.options import (
     UriOption,
     app,
 )
+from sweeper.cli.streams import lasting_streams
 from sweeper.cli.sweeps import absolute, console, existing, read, show_results, stored, with_numbers
+from sweeper.stopping import Stopped, Stopping, hearing
 
 STOPPED = 128
 
@@ -28,14 +32,24 @@ if TYPE_CHECKING:
 
 
 def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
-    from sweeper.running import run_sweep
-
     if options["executor"] not in ("ray", "inline"):
         raise InputError(f"given --executor {options['executor']}, allowed ray or inline")
+    from sweeper.running import run_sweep
+
     code = run_sweep(sweep, experiment, console(), **options)
     if code < STOPPED:
         show_results(sweep, experiment, top=20)
     raise typer.Exit(code)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Stopping]:
+    """A command that signals stop in good order, and that outlasts its terminal."""
+    with lasting_streams(), hearing() as stopping:
+        try:
+            yield stopping
+        except Stopped:
+            raise typer.Exit(stopping.code) from None
 
 
 @app.command("run")
@@ -50,9 +64,11 @@ def run_command(
     """Run an experiment, or go on with it: ended trials are skipped, interrupted ones continue, new cells are added."""
     from sweeper.store import Sweep
 
-    experiment = absolute(read(file, settings))
-    sweep = Sweep(storage, experiment.name)
-    _run(sweep, with_numbers(experiment, sweep, keep=True), executor=executor, address=address, uri=uri)
+    options = {"executor": executor, "address": address, "uri": uri}
+    with _stoppable() as stopping:
+        experiment = absolute(read(file, settings))
+        sweep = Sweep(storage, experiment.name)
+        _run(sweep, with_numbers(experiment, sweep, keep=True), **options, stopping=stopping)
 
 
 @app.command()
@@ -65,9 +81,10 @@ def resume(
     address: AddressOption = None,
 ) -> None:
     """Go on with a sweep from its folder's own experiment.yaml."""
-    sweep = existing(storage, name)
     options = {"executor": executor, "address": address, "uri": uri, "retry_failed": retry_failed}
-    _run(sweep, stored(sweep), **options)
+    with _stoppable() as stopping:
+        sweep = existing(storage, name)
+        _run(sweep, stored(sweep), **options, stopping=stopping)
 
 
 @app.command()
@@ -100,7 +117,7 @@ def sync(
     sweep = existing(storage, name)
     experiment = stored(sweep)
     uri = tracking_uri(uri, experiment, sweep.storage.url)
-    with sweep.lock(console().print):
+    with _stoppable(), sweep.lock(console().print):
         if register is None and is_held(sweep, experiment, sweep.all_records(), uri):
             console().print(f"nothing to publish: {without_password(uri)} has every run of {sweep.name}")
             return

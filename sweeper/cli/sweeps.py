@@ -1,6 +1,5 @@
 """Finding and reading what a command is about, and where its words go."""
 
-import io
 import os
 import sys
 from pathlib import Path
@@ -26,7 +25,7 @@ def output_console() -> "Console":
     """Where data for the person go: stdout, plain text in a pipe or with NO_COLOR."""
     from rich.console import Console
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal has no letters for
     return Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
 

@@ -1,13 +1,11 @@
 """Run a sweep: on Ray Tune, or in this process (`inline`)."""
 
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 from sweeper.experiment import Experiment, Tracking
 from sweeper.launch.driver import Driver, Listener
@@ -17,6 +15,7 @@ from sweeper.launch.shipping import modules_to_ship
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import write_experiment
 from sweeper.redaction import without_password
+from sweeper.stopping import Stopping
 from sweeper.store import Machine, Sweep
 
 if TYPE_CHECKING:
@@ -24,13 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "run"]
 
-GRACE_SECONDS = 3.0  # how long halted trials may take to end their epoch and save before they are cut off
-
 
 class Stop(NamedTuple):
     """What stopped a sweep, a signal or the trouble of its storage, and how many trials had to be cut off within an epoch."""
 
-    signal: int | None
+    code: int | None
     trouble: str | None
     cut_off: int
 
@@ -41,30 +38,38 @@ def run(
     address: str | None,
     listeners: Sequence[Listener],
     tell: Callable[[str], object] = lambda told: None,
+    stopping: Stopping | None = None,
 ) -> Stop | None:
-    """Run what is left of a sweep; the caller holds its lock. Returns what stopped it, if anything did.
+    """Run what is left of a sweep; the caller holds its lock, and hears signals. Returns what stopped it, if anything did.
 
     What was measured to decide how trials share the machine, and what becomes of a cluster's nodes, is told by `tell`.
 
     Raises MachineError when this machine cannot go on with what another began, ClusterError for what is wrong with a cluster.
     """
+    stopping = stopping or Stopping()
     if executor == "ray" and address not in (None, "local"):
-        return _run_on_cluster(sweeping, str(address), listeners, tell)
+        return _run_on_cluster(sweeping, str(address), listeners, tell, stopping)
     share = share_of(sweeping)
     if share.told:
         tell(share.told)
     if executor == "inline":
         from sweeper.launch.inline import run_inline
 
-        return _run(sweeping, share, share.fits_here(), listeners, run_inline)
+        driver = _driver(sweeping, share, share.fits_here(), listeners, shares_gpus=False)
+        return _run(driver, run_inline, stopping, is_here=True)
     ray_tune, connection = _ray_modules(None)
     with connection.cluster(None):
         at_once = connection.trials_at_once(share)
-        return _run(sweeping, share, at_once, listeners, partial(ray_tune.run_on_ray, share=share, at_once=at_once))
+        driver = _driver(sweeping, share, at_once, listeners, share.is_part_of_a_gpu)
+        return _run(driver, partial(ray_tune.run_on_ray, share=share, at_once=at_once), stopping, is_here=False)
 
 
 def _run_on_cluster(
-    sweeping: Sweeping, address: str, listeners: Sequence[Listener], tell: Callable[[str], object]
+    sweeping: Sweeping,
+    address: str,
+    listeners: Sequence[Listener],
+    tell: Callable[[str], object],
+    stopping: Stopping,
 ) -> Stop | None:
     ray_tune, connection = _ray_modules(address)
     with connection.cluster(address, modules_to_ship(sweeping.experiment)) as head:
@@ -73,7 +78,8 @@ def _run_on_cluster(
         nodes = Cluster(sweeping, head, tell)
         at_once = nodes.share.most or nodes.places
         execute = partial(ray_tune.run_on_ray, share=nodes.share, at_once=at_once, nodes=nodes)
-        return _run(sweeping, nodes.share, at_once, listeners, execute, nodes.kind)
+        driver = _driver(sweeping, nodes.share, at_once, listeners, nodes.share.is_part_of_a_gpu, nodes.kind)
+        return _run(driver, execute, stopping, is_here=False)
 
 
 def cluster_facts(address: str | None) -> str:
@@ -99,21 +105,25 @@ def _ray_modules(address: str | None) -> tuple[ModuleType, ModuleType]:
     return ray_tune, connection
 
 
-def _run(
+def _driver(
     sweeping: Sweeping,
     share: Share,
     at_once: int,
     listeners: Sequence[Listener],
-    execute: Callable[[Driver], None],
+    shares_gpus: bool,
     kind: "Kind | None" = None,
-) -> Stop | None:
+) -> Driver:
     machine = machine_for(sweeping, share, at_once, kind)
-    driver = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(machine.window), listeners)
+    driver = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(machine.window), listeners, shares_gpus)
     driver.remember(sweeping.records)
-    with _halting_on_signals(driver) as received:
+    return driver
+
+
+def _run(driver: Driver, execute: Callable[[Driver], None], stopping: Stopping, is_here: bool) -> Stop | None:
+    with stopping.halting(driver.halt, is_cutting=is_here):
         execute(driver)
-    if received or driver.trouble:
-        return Stop(received[0] if received else None, driver.trouble, len(driver.running))
+    if stopping.received or driver.trouble:
+        return Stop(stopping.code if stopping.received else None, driver.trouble, len(driver.running))
     return None
 
 
@@ -138,25 +148,3 @@ def machine_for(sweeping: Sweeping, share: Share, at_once: int, kind: "Kind | No
     if kind is None:
         honour(machine, sweeping.experiment.resources)
     return machine
-
-
-@contextmanager
-def _halting_on_signals(driver: Driver) -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM halts the driver, the second ends the process at once; yields those received.
-
-    Trials may end their epoch after SIGINT, from a person who can ask again, but not after SIGTERM, whose sender kills soon.
-    """
-    received: list[int] = []
-
-    def halt(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if len(received) > 1:
-            os._exit(128 + number)
-        driver.halt(None if number == signal.SIGINT else GRACE_SECONDS)
-
-    before: dict[int, Any] = {number: signal.signal(number, halt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

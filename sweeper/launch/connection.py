@@ -7,15 +7,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
-from pathlib import Path
 
 import ray
 
 from sweeper.launch.head import Head
 from sweeper.launch.joining import connect, start
 from sweeper.launch.share import Share
+from sweeper.processes import children, descendants, kill_all
 
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -27,6 +27,7 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -36,12 +37,12 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head |
     Takes files and packages, `modules`, along to the nodes of a joined cluster, and yields its head. Raises ClusterError when
     it cannot be joined.
 
-    `timeout`, Slurm and systemd send SIGTERM to a whole family of processes. A cluster of our own does not hear it (as
-    Ray does with SIGINT): it is needed until the trials have saved, and ends with us.
+    `timeout`, Slurm and systemd send SIGTERM to a whole family of processes, and a terminal that closes SIGHUP. A cluster
+    of our own does not hear them (as Ray does with SIGINT): it is needed until the trials have saved, and ends with us.
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-    others = _children(os.getpid())
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    others = children(os.getpid())
+    before, handler = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING), signal.getsignal(signal.SIGTERM)
     initialise = partial(
         ray.init,
         address=address or "local",
@@ -52,10 +53,14 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head |
     )
     try:
         connect(address, initialise) if address else start(initialise)
+    except SystemExit:  # while it starts Ray has its own handler of SIGTERM
+        signal.signal(signal.SIGTERM, handler)
+        signal.raise_signal(signal.SIGTERM)
     finally:
+        signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver tells of failures itself
-    own = _children(os.getpid()) - others
+    own = children(os.getpid()) - others
     head = Head(str(ray.get_runtime_context().gcs_address)) if address else None
     try:
         with _silence() if address else nullcontext():
@@ -75,27 +80,12 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def _children(process: int) -> set[int]:
-    """The ids of a process's children, where Linux tells them."""
-    try:
-        files = [file.read_text() for file in Path(f"/proc/{process}/task").glob("*/children")]
-    except OSError:  # it has just ended
-        return set()
-    return {int(word) for text in files for word in text.split()}
-
-
-def _family(process: int) -> list[int]:
-    """A process and its descendants."""
-    return [process, *(member for child in _children(process) for member in _family(child))]
-
-
 def _end(processes: set[int]) -> None:
     """Kill Ray's own processes once we have left it: it would wait a second for each to hear SIGTERM."""
     while ray.is_initialized():
         time.sleep(0.01)
-    for process in [member for own in processes & _children(os.getpid()) for member in _family(own)]:
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    for own in processes & children(os.getpid()):
+        kill_all([own, *descendants(own)])
 
 
 def facts() -> str:

@@ -1,17 +1,19 @@
 """What a driver does with every event of a sweep, whichever executor runs the trials."""
 
 import math
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Protocol
 
+from sweeper.causes import cause, is_out_of_gpu_memory
 from sweeper.experiment import Experiment
 from sweeper.folder import FULL
 from sweeper.redaction import redacted
 from sweeper.remote import UnreachableError
 from sweeper.search import Search
-from sweeper.store import Record, Result, Row, Sweep
+from sweeper.store import Record, Result, Row, Sweep, time_after
 from sweeper.trial import Answer, Trial, TrialState
 
 FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
@@ -31,7 +33,17 @@ class Listener(Protocol):
 class Driver:
     """The one writer of a sweep's `trial.json` files, and the only one who asks and tells the search."""
 
-    def __init__(self, sweep: Sweep, experiment: Experiment, search: Search, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        experiment: Experiment,
+        search: Search,
+        listeners: Sequence[Listener],
+        shares_gpus: bool = False,
+    ) -> None:
+        self.shares_gpus = shares_gpus
+        self.alone: set[str] = set()
+        self.awaited: set[str] = set()
         self.sweep, self.experiment, self.search, self.listeners = sweep, experiment, search, listeners
         self.histories: dict[str, tuple[Row, ...]] = {}
         self.running: set[str] = set()
@@ -46,9 +58,16 @@ class Driver:
 
     def halt(self, grace_seconds: float | None) -> None:
         """Start no more trials, and ask the running ones to end their epoch, save and stop, within a time if one is given."""
-        self.halt_deadline = math.inf if grace_seconds is None else time.monotonic() + grace_seconds
+        was_halted, now = self.is_halted, time.monotonic()
+        self.halt_deadline = min(
+            self.halt_deadline or math.inf, now + (math.inf if grace_seconds is None else grace_seconds)
+        )
+        if not was_halted:  # a signal may have interrupted a line that is being written: told beside it
+            threading.Thread(target=self._tell_halting, args=(len(self.running),), name="telling").start()
+
+    def _tell_halting(self, running: int) -> None:
         for listener in self.listeners:
-            listener.halting(len(self.running))
+            listener.halting(running)
 
     @property
     def is_halted(self) -> bool:
@@ -60,9 +79,12 @@ class Driver:
         return self.is_halted or not (self.running or self.again or not self.search.is_exhausted)
 
     def next_trial(self) -> Trial | None:
-        """The next trial to start now, noted in the folder; None when there is none for now (or, see `is_done`, ever)."""
+        """The next trial to start now, noted in the folder; None when there is none for now (or, see `is_done`, ever).
+
+        While a trial waits for a GPU of its own there is none: those that start would share what becomes free.
+        """
         limit = self.experiment.resources.max_concurrent
-        if self.is_halted or (limit is not None and len(self.running) >= limit):
+        if self.is_halted or self.awaited or (limit is not None and len(self.running) >= limit):
             return None
         trial = self.again.popleft() if self.again else self.search.ask()
         if trial is None:
@@ -73,9 +95,15 @@ class Driver:
         if trial.key in self.search.reopened:
             folder.reopen()
         self.running.add(trial.key)
+        if trial.key in self.alone:
+            self.awaited.add(trial.key)
         for listener in self.listeners:
             listener.started(trial, self.histories.get(trial.key, ()))
         return trial
+
+    def begin(self, key: str) -> None:
+        """Take in that a trial has got what it runs on."""
+        self.awaited.discard(key)
 
     def report(self, trial: Trial, rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         """Take in epochs of a running trial; the answer goes back to it. An earlier try's later rows are forgotten."""
@@ -92,6 +120,7 @@ class Driver:
     def end(self, trial: Trial, result: Result | None) -> None:
         """Take in that a trial's work is over: with its result, or without one when it was halted."""
         self.running.discard(trial.key)
+        self.begin(trial.key)
         self.histories.pop(trial.key, None)
         if result is None:
             return
@@ -105,16 +134,24 @@ class Driver:
         """Take in that a trial broke, with its traceback: it is tried again from its checkpoint, or has failed for good.
 
         What its node did, not itself (`is_own`), counts as a try only where the trial has got no further since the last time.
-        A trial that failed for good keeps its checkpoint, for `resume --retry-failed`.
+        A trial that failed for good keeps its checkpoint, for `resume --retry-failed`. One that ran out of memory on a
+        GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says.
         """
         error = redacted(error)  # a worker elsewhere has another environment
-        last = error.strip().splitlines()[-1]
-        if last.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
-            is_out = last.startswith(STORAGE_OUT)
-            self.trouble = last.removeprefix(STORAGE_OUT) if is_out else f"{last}. Make room on that disk first."
+        told, folder = cause(error), self.sweep.trial(trial.key)
+        if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
+            is_out = told.startswith(STORAGE_OUT)
+            self.trouble = told.removeprefix(STORAGE_OUT) if is_out else f"{told}. Make room on that disk first."
             self.halt(None)
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
+            return
+        if folder.exists("result.json"):  # its worker died after its last word
+            self.end(trial, folder.read_result())
+            return
+        if self.shares_gpus and trial.key not in self.alone and is_out_of_gpu_memory(error):
+            self.alone.add(trial.key)
+            self._try_again(trial, f"{told} (now alone on a GPU)")
             return
         saved = self.saved_epochs.get(trial.key, 0)
         if is_own or self.lost_at.get(trial.key, -1) >= saved:
@@ -122,17 +159,21 @@ class Driver:
         if not is_own:
             self.lost_at[trial.key] = saved
         if self.tries[trial.key] <= self.experiment.resources.max_retries:
-            self.running.discard(trial.key)
-            self.again.append(trial)
-            for listener in self.listeners:
-                listener.retried(trial, last)
+            self._try_again(trial, told)
             return
         history = self.histories.get(trial.key, ())
         result = Result(
-            TrialState.FAILED, history=history, error=error, saved_epoch=saved, ended=time.time(), artifacts={}
+            TrialState.FAILED, history=history, error=error, saved_epoch=saved, ended=time_after(history), artifacts={}
         )
-        self.sweep.trial(trial.key).write_result(result)
+        folder.write_result(result)
         self.end(trial, result)
+
+    def _try_again(self, trial: Trial, told: str) -> None:
+        self.running.discard(trial.key)
+        self.begin(trial.key)
+        self.again.append(trial)
+        for listener in self.listeners:
+            listener.retried(trial, told)
 
     def remember(self, records: Sequence[Record]) -> None:
         """Take in whose model is the best so far, from an earlier run's results."""

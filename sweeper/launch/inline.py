@@ -20,7 +20,7 @@ def _run(driver: Driver, trial: Trial) -> None:
 
     try:
         result = fit(trial, driver.sweep, driver.experiment, report)
-    except Exception:  # whatever a user's model raises is that trial's failure, not the sweep's
+    except (Exception, SystemExit):  # whatever a user's model raises is that trial's failure, not the sweep's
         driver.fail(trial, traceback.format_exc())
     else:
         driver.end(trial, result)

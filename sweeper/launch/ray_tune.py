@@ -11,6 +11,7 @@ import traceback
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def run_on_ray(driver: Driver, share: Share, at_once: int, nodes: "Cluster | Non
     )
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_HaltError):
         tune.Tuner(
-            tune.with_resources(trainable, {"cpu": share.cpus, "gpu": share.gpus}),
+            tune.with_resources(trainable, partial(_reservation, share)),
             tune_config=TuneConfig(
                 search_alg=_Asking(driver),
                 scheduler=_Reporting(driver, answers, states, share, nodes),
@@ -82,6 +83,16 @@ def _answering() -> Any:
     return ray.remote(Answers).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
+def _bundle(share: Share, config: dict[str, Any]) -> dict[str, float]:
+    """What Ray keeps for a trial while it runs."""
+    own = share.whole if config.get("is_alone") else share
+    return {"CPU": float(own.cpus), **({"GPU": own.gpus} if own.gpus else {})}
+
+
+def _reservation(share: Share, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    return tune.PlacementGroupFactory([_bundle(share, config)])
+
+
 def _train(
     config: dict[str, Any], sweep: tuple[str, str], experiment: Experiment, answers: Any, access: dict[str, str]
 ) -> None:
@@ -99,7 +110,7 @@ def _train(
 
     try:
         fit(trial, Sweep(*sweep), experiment, report)
-    except Exception:  # whatever a user's model raises is that trial's failure; the worker goes on with the next
+    except (Exception, SystemExit):  # whatever a user's model raises is that trial's failure; the worker goes on
         error = redacted(traceback.format_exc())
         tune.report({"node": node, "error": error})
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -138,7 +149,7 @@ class _Asking(_Unsaved, Searcher):
         trial = self.driver.next_trial()
         if trial is None:
             return str(Searcher.FINISHED) if self.driver.is_done else None
-        return {"key": trial.key}
+        return {"key": trial.key, "is_alone": trial.key in self.driver.alone}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Nothing: `_Ending` hears of it with the error's text."""
@@ -162,11 +173,12 @@ class _Reporting(_Unsaved, FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: TuneTrial) -> None:
         """Keep a trial off the nodes that are left out."""
         if self.nodes and self.nodes.unfit:
-            bundle = {"CPU": float(self.share.cpus), **({"GPU": self.share.gpus} if self.share.gpus else {})}
+            bundle = _bundle(self.share, trial.config)
             others = {"ray.io/node-id": f"!in({','.join(sorted(self.nodes.unfit))})"}
             trial.update_resources(tune.PlacementGroupFactory([bundle], bundle_label_selector=[others]))
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
+        self.driver.begin(trial.config["key"])  # a worker that is used again starts without a word
         unfit, node = result.get("unfit"), result.get("node")
         self.states[trial.config["key"]] = State(node, result.get("error") or unfit, bool(unfit))
         if self.nodes and node and unfit:
@@ -203,6 +215,9 @@ class _Ending(_Unsaved, TrialProgressCallback):
         if nodes.head.is_lost:
             self.driver.trouble = nodes.head.told_lost
             raise _HaltError
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.driver.begin(trial.config["key"])
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any

@@ -33,6 +33,15 @@ class Share:
     def trials_a_gpu(self) -> int:
         return round(1 / self.gpus) if 0 < self.gpus < 1 else 1
 
+    @property
+    def is_part_of_a_gpu(self) -> bool:
+        return self.gpus != int(self.gpus)
+
+    @property
+    def whole(self) -> "Share":
+        """The same with whole GPUs, for a trial that ran out of memory beside others."""
+        return replace(self, gpus=float(math.ceil(self.gpus)))
+
     def fits(self, cpus: float, gpus: float) -> int:
         """How many trials fit side by side. Raises ResourcesError when not one does."""
         for kind, wanted, there in (("CPU", self.cpus, cpus), ("GPU", self.gpus, gpus)):

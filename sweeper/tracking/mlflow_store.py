@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Run, RunTag, ViewType
+from mlflow.entities import Metric, Run, RunInfo, RunTag, ViewType
 
 from sweeper.experiment import Experiment
 from sweeper.store import Record, Result, Row, Sweep
@@ -50,6 +50,7 @@ class _Published:
 
     run_id: str
     status: str
+    start_time: int
     end_time: int | None
     tags: dict[str, str]
     params: set[str]
@@ -59,8 +60,9 @@ class _Published:
     @classmethod
     def of(cls, run: Run) -> "_Published":
         info, data = run.info, run.data
+        times = (info.start_time, info.end_time)
         epoch = None if data.metrics else 0
-        return cls(info.run_id, info.status, info.end_time, dict(data.tags), set(data.params), set(data.metrics), epoch)
+        return cls(info.run_id, info.status, *times, dict(data.tags), set(data.params), set(data.metrics), epoch)
 
 
 class SweepRuns:
@@ -206,7 +208,7 @@ class SweepRuns:
         if status == "RUNNING" and run.status != status:
             self.client.update_run(run.run_id, status=status)
         elif result or run.status != status:
-            run.end_time = _ended_at(result) if result else int(time.time() * 1000)
+            run.end_time = _ended_at(result, run.start_time) if result else max(int(time.time() * 1000), run.start_time)
             self.client.set_terminated(run.run_id, status, run.end_time)
         run.status = status
 
@@ -224,7 +226,8 @@ class SweepRuns:
         if tables:
             told[TABLES_TAG] = tables_tag(tables, self.parent.data.tags.get(TABLES_TAG))
         self.client.log_batch(run_id, tags=[RunTag(name, storable(value, TAG_LENGTH)) for name, value in told.items()])
-        self.client.set_terminated(run_id, "FINISHED" if is_over else "KILLED")
+        ended = max(int(time.time() * 1000), self.parent.info.start_time)
+        self.client.set_terminated(run_id, "FINISHED" if is_over else "KILLED", ended)
 
 
 def runs_of(client: MlflowClient, experiment_id: str, sweep_id: str) -> Iterator[Run]:
@@ -246,20 +249,21 @@ def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequen
     if found is None or found.lifecycle_stage == "deleted":
         return False
     runs = list(runs_of(client, found.experiment_id, sweep.identity()))
-    ends = {run.data.tags.get("sweeper.trial_key", ""): (run.info.status, run.info.end_time) for run in runs}
-    status, _ = ends.pop("", ("RUNNING", None))
+    ends = {run.data.tags.get("sweeper.trial_key", ""): run.info for run in runs}
+    parent = ends.pop("", None)
     return (
         len(runs) == len(records) + 1
-        and status in ("FINISHED", "KILLED")
+        and parent is not None
+        and parent.status in ("FINISHED", "KILLED")
         and ends.keys() == {record.trial.key for record in records}
         and all(_is_as(ends[record.trial.key], record) for record in records)
     )
 
 
-def _is_as(end: tuple[str, int | None], record: Record) -> bool:
+def _is_as(run: RunInfo, record: Record) -> bool:
     if record.result is None:
-        return end[0] == STATUS[TrialState.WAITING]
-    return end == (STATUS[record.state], _ended_at(record.result))
+        return str(run.status) == STATUS[TrialState.WAITING]
+    return (run.status, run.end_time) == (STATUS[record.state], _ended_at(record.result, run.start_time))
 
 
 def _as_json(table: pd.DataFrame) -> bytes:
@@ -281,9 +285,10 @@ def _begun(history: Sequence[Row], result: Result | None) -> float:
     return min(first["time"] - first.get("epoch_seconds", 0.0), ended) if first else ended
 
 
-def _ended_at(result: Result) -> int:
-    return int(result.ended * 1000) or 1  # MLflow takes 0 for now
+def _ended_at(result: Result, began: int) -> int:
+    """Not before the run began, though the clock may have been set back meanwhile."""
+    return max(int(result.ended * 1000), began, 1)  # MLflow takes 0 for now
 
 
 def _is_ended(run: _Published, result: Result) -> bool:
-    return run.status == STATUS[result.state] and run.end_time == _ended_at(result)
+    return run.status == STATUS[result.state] and run.end_time == _ended_at(result, run.start_time)

@@ -12,7 +12,7 @@ from models.code import code_of
 from sweeper.data import DataError, Dataset, prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Objective, to_plain
-from sweeper.store import Result, Row, Sweep, TrialFolder
+from sweeper.store import Result, Row, Sweep, TrialFolder, time_after
 from sweeper.training import artifacts, checkpoint, histograms, pictures
 from sweeper.training.loop import Trainer, peak_memory_mib
 from sweeper.training.metrics import Evaluation
@@ -105,7 +105,8 @@ def _epoch(trainer: Trainer, progress: Progress) -> Row:
     if len(trainer.feed.val_N):
         row |= _named("val", trainer.evaluate(trainer.feed.val_N))
     seconds = time.perf_counter() - start
-    return {**row, "epoch_seconds": seconds, "peak_memory_mib": peak_memory_mib(trainer.device), "time": time.time()}
+    row |= {"epoch_seconds": seconds, "peak_memory_mib": peak_memory_mib(trainer.device)}
+    return {**row, "time": time_after(progress.history)}
 
 
 def _named(part: str, evaluation: Evaluation) -> Row:
@@ -189,7 +190,7 @@ def _finish(
         best_epoch=progress.best_epoch,
         pruning=to_plain(experiment.pruning) if state is TrialState.PRUNED else None,
         saved_epoch=progress.saved_epoch if state is TrialState.PRUNED else 0,
-        ended=time.time(),
+        ended=time_after(progress.history),
         artifacts=checksums,
     )
     folder.write_result(result)

@@ -1,16 +1,19 @@
 """A process that has imported all that a sweep needs, and forks a child for each command: a run is then as quick as its work.
 
-Reads a JSON list [arguments, step] a line from stdin. Of a step above 0 the child dies there as `kill -9` would end it:
-steps are the openings, synchronisations and renamings by which files are written, in their order. At a synchronisation the
-second half of the file has not reached the disk. Answers with [exit code, steps taken] a line, -1 for steps of one that died.
+Reads a JSON list [arguments, step, seconds, environment] a line from stdin. After the seconds, if there are any, the child
+is killed with -9. Of a step above 0 the child dies there as that would end it: steps are the openings, synchronisations
+and renamings by which files are written, in their order. At a synchronisation the second half of the file has not reached
+the disk. Answers with [exit code, steps taken] a line, -1 for steps of one that died.
 """
 
 import builtins
 import importlib
 import json
 import os
+import signal
 import struct
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
@@ -57,10 +60,11 @@ def always(*arguments: Any, **named: Any) -> bool:
     return True
 
 
-def child(arguments: list[str], last: int, told: int) -> None:
+def child(arguments: list[str], last: int, told: int, environment: dict[str, str]) -> None:
     from sweeper.cli import main
 
     steps, code = Steps(last), 0
+    os.environ.update(environment)
     with (
         open(os.devnull, "w") as nothing,
         redirect_stdout(nothing),
@@ -93,16 +97,20 @@ def serve() -> None:
         importlib.import_module(name)
     print("ready", flush=True)
     for line in sys.stdin:
-        arguments, last = json.loads(line)
+        arguments, last, seconds, environment = json.loads(line)
         hears, told = os.pipe()
         process = os.fork()
         if not process:
             try:
-                child(arguments, last, told)
+                child(arguments, last, told, environment)
             finally:  # it must not go on as a second server
                 os._exit(70)
         os.close(told)
+        killer = threading.Timer(seconds, os.kill, [process, signal.SIGKILL])
+        if seconds:
+            killer.start()
         _, status = os.waitpid(process, 0)
+        killer.cancel()
         answer = os.read(hears, 4)
         os.close(hears)
         taken = struct.unpack("i", answer)[0] if answer else -1

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -36,11 +36,14 @@ class Forks:
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
 
-    def run(self, *arguments: object, last: int = 0) -> tuple[int, int]:
+    def run(
+        self, *arguments: object, last: int = 0, seconds: float = 0, environment: Mapping[str, str] | None = None
+    ) -> tuple[int, int]:
         """The exit code, and how many steps of writing the command took."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(json.dumps([[str(word) for word in arguments], last]), file=self.process.stdin, flush=True)
+        line = [[str(word) for word in arguments], last, seconds, environment or {}]
+        print(json.dumps(line), file=self.process.stdin, flush=True)
         code, steps = json.loads(self.process.stdout.readline())
         return code, steps
 

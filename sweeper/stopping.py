@@ -1,0 +1,120 @@
+"""How a run is stopped: by SIGINT from a person, SIGTERM from a scheduler, SIGHUP when its terminal closes."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+from sweeper.processes import descendants, kill_all
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_SECONDS = 3.0  # how long halted trials may take to end their epoch and save, when it was not a person who asked
+LIMIT_SECONDS = 8.0  # who sends SIGTERM often kills ten seconds later
+ECHO_SECONDS = 0.1  # `timeout` signals its command, and then the group that its command is in
+AGAIN_SECONDS = 0.05
+SHOW_CURSOR = b"\x1b[?25h"
+
+Halt = Callable[[float | None], None]
+
+
+class Stopped(BaseException):  # as KeyboardInterrupt: no error
+    """A signal that came while no trials ran, or after which a trial went on for too long."""
+
+
+class Stopping:
+    """The signals that a run has received, and what they do.
+
+    While trials run the first one halts them; at other times it raises Stopped. Trials may end their epoch after SIGINT,
+    from a person who can ask again (the second ends the process at once), but not after the others, whose sender kills
+    soon: after those the process ends within eight seconds.
+    """
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.heard_at = 0.0
+        self.halt: Halt | None = None
+        self.is_cutting = self.is_limited = self.is_unheard = False
+
+    @property
+    def code(self) -> int:
+        """The exit code of a process that these signals ended."""
+        return 128 + self.received[0]
+
+    @contextmanager
+    def halting(self, halt: Halt, is_cutting: bool) -> Iterator[None]:
+        """While trials run. A trial that this process runs itself is cut off, if it has not stopped by the end of its grace."""
+        self.halt, self.is_cutting = halt, is_cutting
+        try:
+            with suppress(Stopped):
+                yield
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:
+            self.halt = None
+
+    def hear(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        is_first, since = not self.received, time.monotonic() - self.heard_at
+        if number == signal.SIGINT and not is_first and since > ECHO_SECONDS:
+            leave_now(128 + number)
+        self.received.append(number)
+        self.heard_at = time.monotonic()
+        is_urgent = number != signal.SIGINT
+        if is_urgent and not self.is_limited:
+            self.limit()
+        if self.halt:
+            self.halt(GRACE_SECONDS if is_urgent else None)
+        elif is_first:
+            raise Stopped
+
+    def limit(self) -> None:
+        """End this process in eight seconds, whatever it does then; a trial it runs itself is cut off in three."""
+        self.is_limited = True
+        timer = threading.Timer(LIMIT_SECONDS, leave_now, [self.code])
+        timer.daemon = True
+        timer.start()
+        if self.halt and self.is_cutting:
+            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
+
+    def cut_off(self, number: int, frame: FrameType | None) -> None:
+        """Handle the end of the grace, or a signal that could not be raised."""
+        if self.halt or self.is_unheard:
+            self.is_unheard = False
+            raise Stopped
+
+    def ignored(self, unraisable: Any) -> None:
+        """Raise again what Python drops where nothing can be raised, as in the callbacks of weak references."""
+        if unraisable.exc_type is not Stopped:
+            sys.__unraisablehook__(unraisable)
+            return
+        self.is_unheard = True
+        signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
+
+def leave_now(code: int) -> None:
+    """End this process at once, with those it started; what is saved stays saved."""
+    with suppress(OSError):
+        if sys.stderr.isatty():
+            os.write(sys.stderr.fileno(), SHOW_CURSOR)  # the live view hides it
+    kill_all(descendants(os.getpid()))
+    os._exit(code)
+
+
+@contextmanager
+def hearing() -> Iterator[Stopping]:
+    """Hear signals from now on. SIGHUP stays ignored where it is, under `nohup`."""
+    stopping = Stopping()
+    numbers = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before: dict[int, Any] = {number: signal.signal(number, stopping.hear) for number in numbers}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, stopping.cut_off)
+    hook, sys.unraisablehook = sys.unraisablehook, stopping.ignored
+    try:
+        yield stopping
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)

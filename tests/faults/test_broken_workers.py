@@ -1,0 +1,227 @@
+"""Workers that are killed, run out of memory or run a broken model: tried again or told with the cause; the others go on."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from sweeper.causes import cause, is_out_of_gpu_memory
+from sweeper.launch import Driver, Sweeping
+from sweeper.launch.share import Share
+from sweeper.reading import read_experiment
+from sweeper.store import Result, Sweep
+from sweeper.trial import TrialState
+from tests.command import check_mlflow, here, started, sweeper, table, until
+
+SWEEP = """
+name: broken
+data: {name: digits, image_size: 8, classes: 3, augment: []}
+model: {name: "tests.faults.networks:breaking"}
+train: {epochs: 3, batch_size: 64}
+search: {space: {lr: [0.1, 0.05, 0.02, 0.01], model.how: [none]}}
+checkpoint: {every_seconds: 0}
+artifacts: {models: none}
+"""
+ONE = ["--set", "search.space={lr: [0.1, 0.05, 0.02], model.how: [none, HOW]}"]
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "broken.yaml"
+    path.write_text(SWEEP)
+    (tmp_path / "notes").mkdir()
+    monkeypatch.setenv("SWEEPER_TEST_NOTES", str(tmp_path / "notes"))
+    return path
+
+
+@pytest.fixture
+def only_long(is_long: bool) -> None:
+    if not is_long:
+        pytest.skip("many real sweeps: make test-faults")
+
+
+def broken_in(how: str) -> list[str]:
+    return [word.replace("HOW", how) for word in ONE]
+
+
+def results(storage: Path) -> list[dict[str, object]]:
+    return [json.loads(path.read_text()) for path in storage.glob("broken/trials/*/result.json")]
+
+
+HEAD = "Traceback (most recent call last):\n"
+ERRORS = {
+    f"{HEAD}  File a, line 1\nValueError: first\n  second\nthird\n": "ValueError: first",
+    f"{HEAD}  f\nKeyError: 1\n\nDuring handling of it:\n\n{HEAD}  g\nOSError: [Errno 28] full": "OSError: [Errno 28] full",
+    "its worker died: killed, or out of memory": "its worker died: killed, or out of memory",
+    "": "it said nothing",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_the_cause_is_the_first_line_of_the_last_exception(error: str) -> None:
+    assert cause(error) == ERRORS[error]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", True),
+        ("torch.cuda.OutOfMemoryError: CUDA out of memory.", True),
+        ("torch.AcceleratorError: CUDA error: out of memory\nCUDA kernel errors might be reported later", True),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+        ("RuntimeError: CUDA error: an illegal memory access was encountered", False),
+        ("MemoryError", False),
+        ("ValueError: see torch.OutOfMemoryError", False),
+    ],
+)
+def test_want_of_gpu_memory_is_known_by_what_torch_says(error: str, is_it: bool) -> None:
+    assert is_out_of_gpu_memory(f"Traceback (most recent call last):\n  File\n{error}\n") is is_it
+
+
+@pytest.mark.parametrize(("gpus", "whole"), [(0.25, 1), (0.5, 1), (1.0, 1), (1.5, 2), (2.0, 2), (0.0, 0)])
+def test_alone_a_trial_has_whole_gpus(gpus: float, whole: int) -> None:
+    share = Share("cuda", 1, gpus, None)
+    assert share.whole.gpus == whole
+    assert share.is_part_of_a_gpu == (gpus != whole)
+    assert share.whole.cpus == 1
+
+
+OUT_OF_MEMORY = f"{HEAD}  f\ntorch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB."
+
+
+def a_driver(storage: Path, text: str, shares_gpus: bool) -> Driver:
+    experiment = read_experiment(text, "broken.yaml", ["resources.max_retries=1"])
+    sweep = Sweep(str(storage), experiment.name)
+    return Driver(sweep, experiment, Sweeping.of(sweep, experiment).search(1), [], shares_gpus)
+
+
+def names(driver: Driver, count: int) -> list[int | None]:
+    """The numbers of the trials that are started now."""
+    asked = [driver.next_trial() for _ in range(count)]
+    return [trial and trial.number for trial in asked]
+
+
+def test_while_a_trial_waits_for_a_gpu_of_its_own_no_other_is_started(file: Path, tmp_path: Path) -> None:
+    driver = a_driver(tmp_path, SWEEP, shares_gpus=True)
+    first, second = driver.next_trial(), driver.next_trial()
+    assert first
+    assert second
+    driver.fail(first, OUT_OF_MEMORY)
+    assert names(driver, 2) == [0, None]
+    driver.end(second, None)
+    assert names(driver, 1) == [None]
+    assert driver.alone == {first.key}
+    driver.begin(first.key)
+    assert names(driver, 3) == [2, 3, None]
+
+
+def test_out_of_memory_alone_counts_as_any_failure(file: Path, tmp_path: Path) -> None:
+    """Tried beside others, alone, alone again because `max_retries` is 1; then it has failed."""
+    driver = a_driver(tmp_path, SWEEP, shares_gpus=True)
+    for _ in range(3):
+        trial = driver.next_trial()
+        assert trial
+        assert trial.number == 0
+        driver.begin(trial.key)
+        driver.fail(trial, OUT_OF_MEMORY)
+    assert [(ended.number, result.state) for ended, result in driver.ended] == [(0, TrialState.FAILED)]
+    assert names(driver, 1) == [1]
+
+
+@pytest.mark.parametrize("error", [OUT_OF_MEMORY, f"{HEAD}  f\nValueError: 1"])
+def test_a_trial_with_a_whole_gpu_is_tried_again_as_any(error: str, file: Path, tmp_path: Path) -> None:
+    driver = a_driver(tmp_path, SWEEP, shares_gpus=False)
+    trial = driver.next_trial()
+    assert trial
+    driver.fail(trial, error)
+    assert names(driver, 2) == [0, 1]
+    assert not driver.alone
+
+
+def test_a_worker_that_dies_after_the_result_of_its_trial_costs_nothing(file: Path, tmp_path: Path) -> None:
+    driver = a_driver(tmp_path, SWEEP, shares_gpus=False)
+    trial = driver.next_trial()
+    assert trial
+    driver.sweep.trial(trial.key).write_result(Result(TrialState.COMPLETE, summary={"val/top1": 1.0}, artifacts={}))
+    driver.fail(trial, "its worker died: killed, or out of memory")
+    assert [(ended.number, result.state) for ended, result in driver.ended] == [(0, TrialState.COMPLETE)]
+
+
+@pytest.mark.usefixtures("only_long")
+def test_a_trial_out_of_gpu_memory_is_tried_again_alone_and_the_others_then_go_on(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four trials on a quarter of one GPU each, which Ray is told there is; one wants more than its share."""
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"GPU": 1, "CPU": 4}')
+    arguments = ["run", file, "--storage", tmp_path, *broken_in("crowded"), "--set", "resources.gpus_per_trial=0.25"]
+    done = sweeper(*arguments, "--set", "resources.max_retries=0", "--set", "train.epochs=6")
+    assert done.stderr.count("torch.OutOfMemoryError: CUDA out of memory. (for a test) (now alone on a GPU)") == 3
+    assert table(tmp_path, "broken").count(",complete,") == 6
+    check_mlflow(tmp_path, 6)
+
+
+@pytest.mark.parametrize("how", ["killed", "segmentation_fault", "no_memory", "leaves"])
+@pytest.mark.usefixtures("only_long")
+def test_a_worker_that_dies_or_raises_once_is_replaced_and_its_trial_goes_on(
+    how: str, file: Path, tmp_path: Path
+) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    here("run", file, "--storage", undisturbed, "--executor", "inline", *broken_in(how))
+    (tmp_path / "notes" / "once").touch()
+    done = sweeper("run", file, "--storage", tmp_path, *broken_in(how))
+    assert "will be tried again" in done.stderr
+    assert table(tmp_path, "broken") == table(undisturbed, "broken")
+    assert check_mlflow(tmp_path, 6) == {"FINISHED": 7}
+
+
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("no_memory", "MemoryError: not enough"), ("leaves", "SystemExit: 5"), ("at_epoch_2", "ValueError: at epoch 2\nof the")],
+)  # fmt: skip
+@pytest.mark.usefixtures("only_long")
+def test_a_trial_that_always_breaks_fails_with_its_cause_and_the_others_complete(
+    executor: str, how: str, told: str, file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "notes" / "always").touch()
+    done = sweeper("run", file, "--storage", tmp_path, "--executor", executor, *broken_in(how), expect=3)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count(f"will be tried again: {told.partition(chr(10))[0]}") == 6
+    failed = [result for result in results(tmp_path) if result["state"] == "failed"]
+    assert len(failed) == 3
+    assert all(told in str(result["error"]) for result in failed)
+    assert table(tmp_path, "broken").count(",complete,") == 3
+    assert check_mlflow(tmp_path, 6) == {"FINISHED": 4, "FAILED": 3}
+
+
+@pytest.mark.usefixtures("only_long")
+def test_workers_killed_from_outside_again_and_again_cost_no_trial(file: Path, tmp_path: Path) -> None:
+    """Each is found by what its model wrote, and killed in its first epoch: one more time than `max_retries` in all."""
+    undisturbed = tmp_path / "undisturbed"
+    slow = ["--set", "train.epochs=30", "--set", "search.space.model.how=[notes_its_process]"]
+    here("run", file, "--storage", undisturbed, "--executor", "inline", *slow)
+    (tmp_path / "notes" / "process").unlink()
+    with started("run", file, "--storage", tmp_path, *slow) as process:
+        killed: set[str] = set()
+        while len(killed) < 4:
+            until(lambda: (tmp_path / "notes" / "process").exists(), process)
+            worker = (tmp_path / "notes" / "process").read_text()
+            if worker and worker not in killed:
+                os.kill(int(worker), signal.SIGKILL)
+                killed.add(worker)
+            (tmp_path / "notes" / "process").unlink()
+        process.communicate(timeout=150)
+    assert process.returncode in (0, 3)
+    sweeper("resume", "broken", "--retry-failed", "--storage", tmp_path)
+    assert table(tmp_path, "broken") == table(undisturbed, "broken")
+    check_mlflow(tmp_path, 4)
+
+
+@pytest.mark.usefixtures("only_long")
+def test_a_model_that_no_trial_can_build_is_told_before_anything_runs(file: Path, tmp_path: Path) -> None:
+    done = sweeper("run", file, "--storage", tmp_path, *broken_in("at_build"), expect=2)
+    assert "cannot be built: ValueError: at_build is built wrong" in done.stderr
+    assert "Traceback" not in done.stderr
