@@ -25,9 +25,12 @@ def init(
     """Write an experiment file to start from."""
     from importlib.resources import files
 
+    from sweeper.folder import Folder
+
     if file.exists():
         raise InputError(f"{file} exists; give another name")
-    file.write_text(files("sweeper").joinpath("starter.yaml").read_text())
+    target = file.absolute()
+    Folder(str(target.parent)).write(target.name, files("sweeper").joinpath("starter.yaml").read_bytes())
     print(f"{file}: edit it, then: sweeper plan {file} && sweeper run {file}")
 
 
