@@ -58,7 +58,7 @@ def read(folder: Folder) -> list[dict[str, Any]]:
             raise ValueError("its checksum is wrong")
     except StoreError:
         raise
-    except (ValueError, OSError, MemoryError, pa.ArrowException) as error:
+    except (ValueError, TypeError, OSError, MemoryError, pa.ArrowException) as error:
         told = f"{folder.at(FILE)} is damaged ({error}). Restore it, or remove it to do without its histograms."
         raise StoreError(told) from error
     return rows
