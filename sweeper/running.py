@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -21,9 +20,6 @@ from sweeper.stopping import Stopped, Stopping
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, tracking_uri
 from sweeper.trial import TrialState
-
-if TYPE_CHECKING:
-    pass
 
 FAILED, NOT_PUBLISHED = 3, 4
 
@@ -48,6 +44,7 @@ def run_sweep(
         if search.is_exhausted:
             counts = _counts(sweeping, search)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.url}")
+            _tell_failed(counts, sweep, console)
             if is_published(sweep, sweeping.records, uri):
                 return _code(counts, [])
             return _code(counts, publish(sweep, experiment, uri, console))
@@ -94,7 +91,9 @@ def _run(
         if stop is None:
             unpublished = finish(publisher, sweep, experiment, console, is_new=True)
             sweeping = Sweeping.of(sweep, experiment)
-            return _code(_counts(sweeping, sweeping.search(1)), unpublished)
+            counts = _counts(sweeping, sweeping.search(1))
+            _tell_failed(counts, sweep, console)
+            return _code(counts, unpublished)
     except Stopped:
         stop = Stop(stopping.code, None, 0)
     except BaseException:
@@ -130,6 +129,15 @@ def _counts(sweeping: Sweeping, search: Search) -> Counter[TrialState]:
 def _told(counts: Mapping[TrialState, int]) -> str:
     ended = sum(counts.values())
     return f"{ended} trials have ended ({', '.join(f'{number} {state}' for state, number in counts.items())})"
+
+
+def _tell_failed(counts: Mapping[TrialState, int], sweep: Sweep, console: Console) -> None:
+    """What to do about trials that failed for good, which `run` leaves as they are."""
+    if failed := counts.get(TrialState.FAILED):
+        again = f"{command('resume', sweep)} --retry-failed"
+        console.print(
+            f"{failed} of the trials failed for good. With the cause gone, try them again: {again}", markup=False
+        )
 
 
 def _code(counts: Mapping[TrialState, int], unpublished: Sequence[str]) -> int:

@@ -160,7 +160,10 @@ artifacts: {models: none}
     assert table(tmp_path, "fragile").count(",failed,") == table(tmp_path, "fragile").count(",complete,") == 2
     assert check_mlflow(tmp_path, 4) == {"FINISHED": 3, "FAILED": 2}
     broken.unlink()
-    assert "nothing to run" in here("resume", "fragile", "--storage", tmp_path, expect=3).stderr
+    told = " ".join(here("resume", "fragile", "--storage", tmp_path, expect=3).stderr.split())
+    assert "nothing to run" in told
+    assert "2 of the trials failed for good" in told
+    assert "--retry-failed" in told
     here("resume", "fragile", "--retry-failed", "--storage", tmp_path, "--executor", "inline")
     assert table(tmp_path, "fragile").count(",complete,") == 4
     assert check_mlflow(tmp_path, 4) == {"FINISHED": 5}

@@ -1,13 +1,9 @@
 """The commands' arguments and options, and what is wrong with them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    pass
-
 
 app = typer.Typer(
     help="Grid search for image classifiers: one YAML file, every trial tracked, pruned, resumable and comparable.",

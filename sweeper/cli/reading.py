@@ -2,15 +2,12 @@
 
 import json
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sweeper.cli.options import STORAGE, InputError, JsonOption, NameArgument, StorageOption, app
 from sweeper.cli.sweeps import console, existing, output_console, show_results, stored
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command("list")
