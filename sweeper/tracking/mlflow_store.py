@@ -152,7 +152,8 @@ class SweepRuns:
             run.params.update(param.key for param in params)
             run.metrics.update(metric.key for metric in metrics)
             params = []
-        run.epoch = max([run.epoch or 0, *(int(row["epoch"]) for row in history[-1:])])
+        if history:  # without any, what the run has is still to be asked
+            run.epoch = max(run.epoch or 0, int(history[-1]["epoch"]))
         run.tags.update(tags)
 
     def _new_rows(self, run: _Published, history: Sequence[Row]) -> list[Row]:
