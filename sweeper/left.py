@@ -22,9 +22,7 @@ class Artifacts(Folder):
     `checksums` is None for results from before they were kept: files are then taken as they are.
     """
 
-    def __init__(self, url: str, checksums: Checksums | None) -> None:
-        super().__init__(url)
-        self.checksums = checksums
+    checksums: Checksums | None = None
 
     def exists(self, name: str = "") -> bool:
         """Whether the trial left it; what an earlier try left does not count."""
