@@ -1,10 +1,10 @@
 """A clock that is set back or forward a day, between runs and while one goes on: nothing is lost, doubled or negative."""
 
 import json
-import os
 import random
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -17,7 +17,7 @@ from tests.command import ROOT, ended, started, sweeper, until
 from tests.faults.sweeps import SECONDS, check_alike, environment, statuses, undisturbed_storage
 
 DAY = 86400
-SHIFTS = ("-1d", "+1d")
+SHIFTS = (-DAY, 0, DAY)
 
 
 @pytest.mark.parametrize(
@@ -35,27 +35,34 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, is_long: bool) -> Path
 
 
 @pytest.fixture(scope="module")
-def library() -> str:
-    """What makes a process believe in another time of day, its steady clock left alone."""
-    if shutil.which("faketime") is None:
-        pytest.skip("faketime is not installed")
-    words = ["faketime", "-m", "-f", "+0", "sh", "-c", "echo $LD_PRELOAD"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What makes a process believe in another time of day; libfaketime 0.9.10 also spoils the sleeps of Python."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    path = tmp_path_factory.mktemp("library") / "clock.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", path, Path(__file__).with_name("clock.c")], check=True)
+    return path
 
 
-def shifted(monkeypatch: pytest.MonkeyPatch, library: str, by: Path) -> None:
-    """Let the commands started from now on read the shift of their clock from a file, whenever they look at it."""
-    for name, value in {
-        "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": str(by), "FAKETIME_NO_CACHE": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_RESET": "1",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
+class Clock:
+    """The time of day of every command started from now on."""
+
+    def __init__(self, library: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file.write_bytes(bytes(8))
+        self.file = file
+        monkeypatch.setenv("CLOCK_SHIFT", str(file))
+        monkeypatch.setenv("LD_PRELOAD", str(library))
+
+    def set(self, seconds: int) -> None:
+        """Shift it, at this moment, in all that run."""
+        with self.file.open("r+b") as file:
+            file.write(struct.pack("=q", seconds))
 
 
-def set_clock(by: Path, shift: str) -> None:
-    temporary = by.with_suffix(".new")
-    temporary.write_text(shift)
-    temporary.replace(by)
+@pytest.fixture
+def clock(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(library, tmp_path / "clock", monkeypatch)
 
 
 def check_times(storage: Path) -> None:
@@ -76,40 +83,33 @@ def check_times(storage: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_clock_set_while_it_runs_changes_no_number(
-    seed: int, undisturbed: Path, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, undisturbed: Path, clock: Clock, tmp_path: Path
 ) -> None:
-    by, draw = tmp_path / "clock", random.Random(seed)
-    set_clock(by, "+0d")
-    shifted(monkeypatch, library, by)
+    draw = random.Random(seed)
     with started("run", undisturbed / "grid.yaml", "--storage", tmp_path, "--executor", "inline") as process:
         until(lambda: "RUNNING" in statuses(tmp_path) and bool(list(tmp_path.glob("grid/trials/*"))), process)
         while process.poll() is None:
-            set_clock(by, draw.choice((*SHIFTS, "+0d")))
+            clock.set(draw.choice(SHIFTS))
             time.sleep(draw.uniform(0.02, 0.5))
         _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, errors
-    monkeypatch.delenv("LD_PRELOAD")
     check_times(tmp_path)
     check_alike(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("shifts", [("+1d", "-1d"), ("-1d", "+1d"), ("+0d", "-1d")], ids=" ".join)
+@pytest.mark.parametrize("shifts", [(DAY, -DAY), (-DAY, DAY), (0, -DAY)])
 def test_a_clock_set_between_two_runs_changes_no_number(
-    shifts: tuple[str, str], undisturbed: Path, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shifts: tuple[int, int], undisturbed: Path, clock: Clock, tmp_path: Path
 ) -> None:
-    by = tmp_path / "clock"
-    shifted(monkeypatch, library, by)
-    set_clock(by, shifts[0])
+    clock.set(shifts[0])
     arguments = ("run", undisturbed / "grid.yaml", "--storage", tmp_path, "--executor", "inline")
     with started(*arguments) as process:
         until(lambda: ended(tmp_path, "grid") > 1, process)
         process.kill()
-    set_clock(by, shifts[1])
+    clock.set(shifts[1])
     sweeper(*arguments)
     words = [sys.executable, "-m", "sweeper.cli", "sync", "grid", "--storage", str(tmp_path)]
     again = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, timeout=SECONDS, check=False)
     assert again.returncode == 0
-    monkeypatch.delenv("LD_PRELOAD")
-    assert os.environ.get("LD_PRELOAD") is None
     check_times(tmp_path)
     check_alike(tmp_path, undisturbed)
