@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import mlflow.entities
-from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
+
+from sweeper.tracking.client import Client
 
 NAME = "model"
 UPLOAD_SECONDS = "300"
@@ -34,7 +35,7 @@ class LoggedModel:
     requirements: tuple[str, ...]
 
 
-def log_model(client: MlflowClient, run: mlflow.entities.Run, model: LoggedModel, register: str | None) -> None:
+def log_model(client: Client, run: mlflow.entities.Run, model: LoggedModel, register: str | None) -> None:
     """Log a network on a run, unless it is there, and register it when asked, unless it is."""
     logged = _found(client, run, model.key)
     if logged is None:
@@ -44,7 +45,7 @@ def log_model(client: MlflowClient, run: mlflow.entities.Run, model: LoggedModel
         _register(client, logged, register)
 
 
-def _found(client: MlflowClient, run: mlflow.entities.Run, key: str) -> mlflow.entities.LoggedModel | None:
+def _found(client: Client, run: mlflow.entities.Run, key: str) -> mlflow.entities.LoggedModel | None:
     """The run's model of a trial; what an interrupted publisher left of one is deleted."""
     wanted = f"name = '{NAME}' AND tags.`sweeper.trial_key` = '{key}'"
     token, whole = None, None
@@ -62,7 +63,7 @@ def _found(client: MlflowClient, run: mlflow.entities.Run, key: str) -> mlflow.e
             return whole
 
 
-def _logged(client: MlflowClient, run: mlflow.entities.Run, model: LoggedModel) -> mlflow.entities.LoggedModel:
+def _logged(client: Client, run: mlflow.entities.Run, model: LoggedModel) -> mlflow.entities.LoggedModel:
     import mlflow.pytorch
 
     run_id = run.info.run_id
@@ -82,12 +83,15 @@ def _logged(client: MlflowClient, run: mlflow.entities.Run, model: LoggedModel) 
             serialization_format=model.form,
             pip_requirements=list(model.requirements),
         )
-        client.log_model_artifacts(logged.model_id, str(Path(scratch, NAME)))
+        root = Path(scratch, NAME)
+        for file in (path for path in root.rglob("*") if path.is_file()):
+            folder = file.parent.relative_to(root).as_posix()
+            client.log_model_artifact(logged.model_id, str(file), None if folder == "." else folder)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 
 
-def _register(client: MlflowClient, logged: mlflow.entities.LoggedModel, name: str) -> None:
+def _register(client: Client, logged: mlflow.entities.LoggedModel, name: str) -> None:
     try:
         client.create_registered_model(name)
     except MlflowException as error:

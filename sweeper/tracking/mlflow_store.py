@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.entities import Metric, Run, RunInfo, RunTag, ViewType
 
 from sweeper.experiment import Experiment
 from sweeper.store import Record, Result, Row, Sweep
+from sweeper.tracking.client import Client
 from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.files import PER_CLASS, contents, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
@@ -71,7 +71,7 @@ class SweepRuns:
     def __init__(self, uri: str, sweep: Sweep, experiment: Experiment) -> None:
         _silence()
         make_database(uri)
-        self.client = MlflowClient(tracking_uri=uri)
+        self.client = Client(tracking_uri=uri)
         self.sweep, self.sweep_id, self.description = sweep, sweep.identity(), experiment.description
         self.experiment_id = self._experiment(experiment.name, uri)
         found = self._single_runs()
@@ -199,11 +199,10 @@ class SweepRuns:
     def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             for name, content in files.items():
-                place = Path(scratch, name)
-                place.parent.mkdir(exist_ok=True)
+                place = Path(scratch, Path(name).name)
                 place.write_bytes(content)
-            if files:
-                self.client.log_artifacts(run_id, scratch)
+                folder = str(Path(name).parent)
+                self.client.log_artifact(run_id, str(place), None if folder == "." else folder)
 
     def _set_status(self, run: _Published, status: str, result: Result | None) -> None:
         if status == "RUNNING" and run.status != status:
@@ -231,7 +230,7 @@ class SweepRuns:
         self.client.set_terminated(run_id, "FINISHED" if is_over else "KILLED", ended)
 
 
-def runs_of(client: MlflowClient, experiment_id: str, sweep_id: str) -> Iterator[Run]:
+def runs_of(client: Client, experiment_id: str, sweep_id: str) -> Iterator[Run]:
     """The active runs of a sweep: its parent's and its trials'."""
     token, wanted = None, f"tags.`sweeper.sweep_id` = '{sweep_id}'"
     while True:
@@ -245,7 +244,7 @@ def runs_of(client: MlflowClient, experiment_id: str, sweep_id: str) -> Iterator
 def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> bool:
     """Whether a store has one parent run and one run for each trial, all ended as the folder says. Changes nothing."""
     _silence()
-    client = MlflowClient(tracking_uri=uri)
+    client = Client(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment.name)
     if found is None or found.lifecycle_stage == "deleted":
         return False

@@ -226,3 +226,18 @@ def test_requests_spoilt_at_random_delay_and_change_nothing(
         proxy.spoil(None)
         assert finish(publisher) == [], seed
         assert_whole(server, sweep)
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.timeout(3600)
+def test_a_server_that_loses_a_quarter_of_its_answers_to_the_end_gets_all(
+    tmp_path: Path, server: MlflowServer, proxy: Proxy, is_long: bool
+) -> None:
+    for seed in range(30 if is_long else 1):
+        sweep, draw = a_sweep(tmp_path / str(seed), 6, ENDINGS), random.Random(seed)
+        proxy.spoil(lambda count, d=draw: "lose" if d.random() < 0.25 else "pass")
+        publisher = started(proxy.uri, sweep, patience=20)
+        live(publisher, sweep.records(), pause=0.005)
+        assert finish(publisher) == [], seed
+        proxy.spoil(None)
+        assert_whole(server, sweep)
