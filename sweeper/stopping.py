@@ -1,20 +1,22 @@
 """How a run is stopped: by SIGINT from a person, SIGTERM from a scheduler, SIGHUP when its terminal closes."""
 
+import math
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from sweeper.processes import descendants, kill_all
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS = 3.0  # how long halted trials may take to end their epoch and save, when it was not a person who asked
-LIMIT_SECONDS = 8.0  # who sends SIGTERM often kills ten seconds later
+LIMIT_SECONDS = 7.0  # who sends SIGTERM often kills ten seconds later
 ECHO_SECONDS = 0.1  # `timeout` signals its command, and then the group that its command is in
 AGAIN_SECONDS = 0.05
 SHOW_CURSOR = b"\x1b[?25h"
@@ -31,14 +33,14 @@ class Stopping:
 
     While trials run the first one halts them; at other times it raises Stopped. Trials may end their epoch after SIGINT,
     from a person who can ask again (the second ends the process at once), but not after the others, whose sender kills
-    soon: after those the process ends within eight seconds.
+    soon: after those the process ends within seven seconds.
     """
 
     def __init__(self) -> None:
         self.received: list[int] = []
         self.heard_at = 0.0
         self.halt: Halt | None = None
-        self.is_cutting = self.is_limited = self.is_unheard = False
+        self.is_cutting = self.is_unheard = False
 
     @property
     def code(self) -> int:
@@ -63,22 +65,13 @@ class Stopping:
             leave_now(128 + number)
         self.received.append(number)
         self.heard_at = time.monotonic()
-        is_urgent = number != signal.SIGINT
-        if is_urgent and not self.is_limited:
-            self.limit()
         if self.halt:
+            is_urgent = number != signal.SIGINT
+            if is_urgent and self.is_cutting:
+                signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
             self.halt(GRACE_SECONDS if is_urgent else None)
         elif is_first:
             raise Stopped
-
-    def limit(self) -> None:
-        """End this process in eight seconds, whatever it does then; a trial it runs itself is cut off in three."""
-        self.is_limited = True
-        timer = threading.Timer(LIMIT_SECONDS, leave_now, [self.code])
-        timer.daemon = True
-        timer.start()
-        if self.halt and self.is_cutting:
-            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
     def cut_off(self, number: int, frame: FrameType | None) -> None:
         """Handle the end of the grace, or a signal that could not be raised."""
@@ -95,13 +88,42 @@ class Stopping:
         signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
 
 
-def leave_now(code: int) -> None:
+def leave(code: int) -> NoReturn:
+    """End this process, stopped and saved, without what libraries do when Python ends: they may crash, or take long."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    leave_now(code)
+
+
+def leave_now(code: int) -> NoReturn:
     """End this process at once, with those it started; what is saved stays saved."""
     with suppress(OSError):
         if sys.stderr.isatty():
             os.write(sys.stderr.fileno(), SHOW_CURSOR)  # the live view hides it
     kill_all(descendants(os.getpid()))
     os._exit(code)
+
+
+def limit(numbers: socket.socket) -> None:
+    """End this process seven seconds after the first signal whose sender kills soon, whatever it does then.
+
+    In a thread of its own: what the main thread is in the midst of, a step of a large network, may outlast that.
+    """
+    code, end = 0, math.inf
+    while True:
+        numbers.settimeout(None if math.isinf(end) else max(0.001, end - time.monotonic()))
+        try:
+            received = numbers.recv(1)
+        except TimeoutError:
+            leave_now(code)
+        if not received:
+            return
+        number = received[0]
+        if number in SIGNALS:
+            code = code or 128 + number
+            if number != signal.SIGINT:
+                end = min(end, time.monotonic() + LIMIT_SECONDS)
 
 
 @contextmanager
@@ -112,9 +134,18 @@ def hearing() -> Iterator[Stopping]:
     before: dict[int, Any] = {number: signal.signal(number, stopping.hear) for number in numbers}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, stopping.cut_off)
     hook, sys.unraisablehook = sys.unraisablehook, stopping.ignored
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    wakeup = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=limit, args=(heard,), name="limit", daemon=True).start()
     try:
         yield stopping
     finally:
+        signal.set_wakeup_fd(wakeup)
+        if stopping.received:
+            told.detach()  # the limit stays, for what is left to do
+        else:
+            told.close()
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -142,7 +142,9 @@ def counted(monkeypatch: pytest.MonkeyPatch, name: str, calls: list[str]) -> Non
     monkeypatch.setattr(Client, name, noted)
 
 
-def test_a_trial_takes_three_calls_and_one_for_each_file(tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_takes_three_calls_and_one_for_each_file(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep, asked = a_sweep(tmp_path, 4, epochs=35), []
     for name in [name for name in dir(Client) if not name.startswith("_")]:
         if callable(getattr(Client, name)):

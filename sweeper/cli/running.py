@@ -22,7 +22,7 @@ from sweeper.cli.options import (
 )
 from sweeper.cli.streams import lasting_streams
 from sweeper.cli.sweeps import absolute, console, existing, read, show_results, stored, with_numbers
-from sweeper.stopping import Stopped, Stopping, hearing
+from sweeper.stopping import Stopped, Stopping, hearing, leave
 
 STOPPED = 128
 
@@ -37,8 +37,9 @@ def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
     from sweeper.running import run_sweep
 
     code = run_sweep(sweep, experiment, console(), **options)
-    if code < STOPPED:
-        show_results(sweep, experiment, top=20)
+    if code >= STOPPED:
+        leave(code)
+    show_results(sweep, experiment, top=20)
     raise typer.Exit(code)
 
 
@@ -49,7 +50,7 @@ def _stoppable() -> Iterator[Stopping]:
         try:
             yield stopping
         except Stopped:
-            raise typer.Exit(stopping.code) from None
+            leave(stopping.code)
 
 
 @app.command("run")

@@ -26,6 +26,7 @@ QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # after SIGTERM it would let SIGALRM end the process in three seconds
 }
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 

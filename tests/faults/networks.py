@@ -17,14 +17,29 @@ BREAKS_AFTER = 8  # steps: within the second epoch
 
 
 class VerySlow(nn.Module):
-    """`linear` that takes a second for each batch."""
+    """`linear` that takes three seconds for each batch."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.inner = linear(classes)
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
-        time.sleep(1)
+        time.sleep(3)
+        logits_NK: Tensor = self.inner(images_NCHW)
+        return logits_NK
+
+
+class OneLongStep(nn.Module):
+    """`linear` that multiplies matrices for half a minute and more before its first batch, in one call."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.inner = linear(classes)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        if self.training:
+            many = torch.ones(14000, 14000)
+            torch.mm(many, torch.mm(many, many))
         logits_NK: Tensor = self.inner(images_NCHW)
         return logits_NK
 
@@ -66,6 +81,10 @@ def slowed(classes: int) -> nn.Module:
 
 def very_slow(classes: int) -> nn.Module:
     return VerySlow(classes)
+
+
+def one_long_step(classes: int) -> nn.Module:
+    return OneLongStep(classes)
 
 
 def breaking(classes: int, how: str) -> nn.Module:

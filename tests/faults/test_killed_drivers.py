@@ -30,7 +30,7 @@ TRIALS, IMAGES = 3, 40
 INLINE_SEEDS, RAY_SEEDS = 44, 8
 RAY_SECONDS = 25
 KILLED = -9
-ORPHANS_SECONDS = 60.0
+ORPHANS_SECONDS = 150.0  # an agent of Ray asks for its head for a minute first
 
 
 class Place:

@@ -174,6 +174,17 @@ def test_a_trial_in_a_long_epoch_is_cut_off_when_the_sender_will_not_wait(file: 
     assert statuses(tmp_path) == {"KILLED"}
 
 
+@pytest.mark.usefixtures("only_long")
+def test_a_step_that_no_signal_interrupts_ends_with_its_process(file: Path, tmp_path: Path) -> None:
+    longer = [*BUSY, "--set", "model.name=tests.faults.networks:one_long_step"]
+    with started("run", file, "--storage", tmp_path, "--executor", "inline", *longer) as process:
+        until(lambda: "RUNNING" in statuses(tmp_path), process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=QUICKLY) == 143
+    sweeper("run", file, "--storage", tmp_path, "--executor", "inline")
+    assert "RUNNING" not in statuses(tmp_path)
+
+
 @pytest.mark.parametrize("seed", range(24))
 @pytest.mark.usefixtures("only_long")
 def test_stopped_at_any_moment_it_ends_as_if_never_stopped(
