@@ -85,9 +85,8 @@ def reference_of(tool: Tool, record: Record, given: Given, folder: Path) -> Refe
             losses = {(lr, momentum): loss for lr, momentum, loss in known["losses"]}
             return Reference(losses, known["batches"], known["disk_bytes"])
     found = undisturbed(tool, folder / tool.name, given)
-    losses = [[*cell, loss] for cell, loss in found.losses.items()]
-    line = {"tool": tool.name, "losses": losses, "batches": found.batches, "disk_bytes": found.disk_bytes}
-    record.add("reference", line)
+    line = {"tool": tool.name, "batches": found.batches, "disk_bytes": found.disk_bytes}
+    record.add("reference", line | {"losses": [[*cell, loss] for cell, loss in found.losses.items()]})
     return found
 
 

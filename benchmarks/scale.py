@@ -104,7 +104,7 @@ def of_ended(storage: Path, trials: int) -> Iterator[tuple[str, Spent]]:
     if not sweep.exists():
         data = prepare(experiment.data, default_cache())
         write_ended(storage, experiment, Size(trials, 10, 10, 100), data.fingerprint)
-        uri = tracking_uri(None, experiment, sweep)
+        uri = tracking_uri(None, experiment, str(storage))
         Path(uri.removeprefix("sqlite:///")).touch()
         note_published(sweep, sweep.records(), uri)
     yield "plan, all done", spent(storage, ["plan", str(file)])

@@ -27,7 +27,7 @@ def empty_database(file: Path) -> Path:
     """MLflow's database before its first run, made once since that takes seconds."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(f"sqlite:///{file}", str(file.parent / "artifacts"))
+    SqlAlchemyStore(f"sqlite:///{file}", str(file.parent / "artifacts"))  # type: ignore[no-untyped-call]
     return file
 
 

@@ -37,7 +37,7 @@ def read(files: list[Path]) -> tuple[Array, NDArray[np.int64]]:
 
 @cache
 def pixels_of(file: Path) -> Array:
-    return np.asarray(Image.open(file).convert("RGB"), np.float32).ravel() / 255
+    return np.asarray(Image.open(file).convert("RGB"), np.float32).ravel() / np.float32(255)
 
 
 def beginning() -> State:

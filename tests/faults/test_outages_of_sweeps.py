@@ -167,7 +167,7 @@ def one_model(server: MlflowServer, sweep: Sweep, registered: str) -> int:
     """How many models the parent run has; each is whole, and one version of one is registered."""
     client = MlflowClient(server.uri)
     (parent,) = held(server.database, sweep.identity())[""]
-    models = client.search_logged_models([parent["experiment_id"]])
+    models = client.search_logged_models([str(parent["experiment_id"])])
     own = [model for model in models if model.source_run_id == parent["run_uuid"]]
     assert all(str(model.status) == "READY" for model in own)
     versions = client.search_model_versions(f"name = '{registered}'")
