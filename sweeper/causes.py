@@ -6,6 +6,7 @@ _OUT_OF_GPU_MEMORY = re.compile(
     r"torch\.(cuda\.)?OutOfMemoryError\b|.*(CUDA|HIP) out of memory|.*CUDA error: out of memory"
     r"|.*(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
 )
+_OF_FILES = ("sweeper.remote.StoreError: ", "sweeper.data.dataset.DataError: ")
 _TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -19,3 +20,8 @@ def cause(error: str) -> str:
 def is_out_of_gpu_memory(error: str) -> bool:
     """Whether what broke a trial was want of memory on its GPU."""
     return _OUT_OF_GPU_MEMORY.match(cause(error)) is not None
+
+
+def is_of_files(error: str) -> bool:
+    """Whether files broke a trial that their owner must see to: damaged, or not the images that it was planned on."""
+    return cause(error).startswith(_OF_FILES)

@@ -33,6 +33,11 @@ __all__ = [
 TEMPORARY = ".tmp"
 READ_AT_ONCE = 256
 FULL = (errno.ENOSPC, errno.EDQUOT)
+REMEDIES = {  # for a file whose removal does not just redo some work
+    "sweep.json": "Restore it: without it every run would come into MLflow a second time.",
+    "left_out.json": "Run the sweep again, which writes it anew.",
+    "machine.json": "Restore it; or remove it, and what trains from then on may differ from the rest in its last bits.",
+}
 T = TypeVar("T")
 F = TypeVar("F", bound="Folder")
 _JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
@@ -151,9 +156,7 @@ class Folder:
         try:
             return opened_json(content)
         except (ValueError, RecursionError) as error:
-            raise StoreError(
-                f"{self.told(name)} is damaged ({error}). Restore it, or remove it to redo its work."
-            ) from error
+            raise StoreError(f"{self.told(name)} is damaged ({error}). {_remedy(name)}") from error
 
     def parsed(self, name: str, parse: Callable[[Any], T]) -> T:
         """What `parse` makes of a JSON file. Raises StoreError that names the file when that is not what was written."""
@@ -166,11 +169,15 @@ class Folder:
             return parse(value)
         except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
             told = f"{type(error).__name__}: {error}"
-            raise StoreError(f"{self.told(name)} is not what sweeper wrote ({told}). Restore or remove it.") from error
+            raise StoreError(f"{self.told(name)} is not what sweeper wrote ({told}). {_remedy(name)}") from error
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object of one member or more; non-finite floats become the strings "nan", "inf" and "-inf"."""
         self.write(name, sealed_json(value))
+
+
+def _remedy(name: str) -> str:
+    return REMEDIES.get(name, "Restore it, or remove it to redo its work.")
 
 
 def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -236,11 +243,11 @@ def sealed_json(value: Mapping[str, Any]) -> bytes:
 
 
 def opened_json(content: bytes) -> Any:
-    """What `sealed_json` was given; JSON that never had a seal, written by hand, is taken as it is. Raises ValueError."""
+    """What `sealed_json` was given. Raises ValueError for what it did not write."""
     body, seal, rest = content.rpartition(_JSON_SEAL)
-    if seal and rest != _digest(body) + _JSON_END:
-        raise ValueError("its checksum is wrong")
-    return json.loads(body + b"\n}" if seal else content)
+    if not seal or rest != _digest(body) + _JSON_END:
+        raise ValueError("its checksum is wrong" if seal else "it has no checksum")
+    return json.loads(body + b"\n}")
 
 
 def sealed_text(text: str) -> bytes:

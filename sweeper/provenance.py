@@ -35,9 +35,8 @@ def codes(sweep: Sweep) -> list[str]:
     return sweep.folder.parsed("code.json", _codes) if sweep.folder.exists("code.json") else []
 
 
-def _codes(noted: dict[str, list[str]] | list[str]) -> list[str]:
-    """A list in folders from before it had a checksum."""
-    known = noted if isinstance(noted, list) else noted["code"]
+def _codes(noted: dict[str, list[str]]) -> list[str]:
+    known = noted["code"]
     if not isinstance(known, list) or not all(isinstance(code, str) for code in known):
         raise ValueError(f"it has {noted}")
     return known

@@ -36,6 +36,7 @@ def run_sweep(
 ) -> int:
     """Run what is left of a sweep, publish it, and return the exit code of the contract."""
     with sweep.lock(console.print):
+        sweep.identity()  # damaged, it is told before anything trains
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
         uri = tracking_uri(uri, experiment, sweep.storage.url)
         search = sweeping.search(1)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import select
 import signal
 import socket
 import sys
@@ -81,7 +82,9 @@ class Stopping:
 
     def ignored(self, unraisable: Any) -> None:
         """Raise again what Python drops where nothing can be raised, as in the callbacks of weak references."""
-        if unraisable.exc_type is not Stopped:
+        if unraisable.exc_type is SystemExit and signal.getsignal(signal.SIGTERM) != self.hear:
+            self.received.append(signal.SIGTERM)  # heard by Ray's own handler, while Ray starts
+        elif unraisable.exc_type is not Stopped:
             sys.__unraisablehook__(unraisable)
             return
         self.is_unheard = True
@@ -98,11 +101,13 @@ def leave(code: int) -> NoReturn:
 
 def leave_now(code: int) -> NoReturn:
     """End this process at once, with those it started; what is saved stays saved."""
-    with suppress(OSError):
-        if sys.stderr.isatty():
-            os.write(sys.stderr.fileno(), SHOW_CURSOR)  # the live view hides it
-    kill_all(descendants(os.getpid()))
-    os._exit(code)
+    try:
+        kill_all(descendants(os.getpid()))
+        terminal = [sys.stderr.fileno()] if sys.stderr.isatty() else []
+        if select.select([], terminal, [], 0)[1]:  # one that takes no more output would hold this up for ever
+            os.write(terminal[0], SHOW_CURSOR)  # the live view hides it
+    finally:
+        os._exit(code)
 
 
 def limit(numbers: socket.socket) -> None:
@@ -130,6 +135,7 @@ def limit(numbers: socket.socket) -> None:
 def hearing() -> Iterator[Stopping]:
     """Hear signals from now on. SIGHUP stays ignored where it is, under `nohup`."""
     stopping = Stopping()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     numbers = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     before: dict[int, Any] = {number: signal.signal(number, stopping.hear) for number in numbers}
     before[signal.SIGALRM] = signal.signal(signal.SIGALRM, stopping.cut_off)
@@ -139,8 +145,10 @@ def hearing() -> Iterator[Stopping]:
     wakeup = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=limit, args=(heard,), name="limit", daemon=True).start()
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         yield stopping
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         signal.set_wakeup_fd(wakeup)
         if stopping.received:
             told.detach()  # the limit stays, for what is left to do
@@ -149,3 +157,4 @@ def hearing() -> Iterator[Stopping]:
         sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -220,7 +220,8 @@ def _result(fields: dict[str, Any]) -> Result:
     result = Result(**{**fields, "state": TrialState(fields["state"]), "summary": summary, "history": history})
     if not result.state.is_finished:
         raise ValueError(f"its state is {result.state}")
-    _check("best_epoch", result.best_epoch or 0, 0, MOST_EPOCHS)
+    if result.best_epoch is not None:
+        _check("best_epoch", result.best_epoch, 0, MOST_EPOCHS)
     _check("saved_epoch", result.saved_epoch, 0, MOST_EPOCHS)
     _check("ended", result.ended, 0, LAST_TIME)
     if not isinstance(result.error, str | None) or not isinstance(result.artifacts, Mapping | None):
@@ -321,8 +322,12 @@ class Sweep:
         return self.folder.parsed(LEFT_OUT, lambda fields: set(fields["keys"]))
 
     def leave_out(self, keys: set[str]) -> None:
-        """Keep these trials out of `records` from now on, and no others."""
-        if keys != self.left_out():
+        """Keep these trials out of `records` from now on, and no others. Writes a damaged list anew."""
+        try:
+            is_known = keys == self.left_out()
+        except StoreError:
+            is_known = False
+        if not is_known:
             self.folder.write_json(LEFT_OUT, {"keys": sorted(keys)})
 
     @contextmanager

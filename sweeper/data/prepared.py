@@ -73,7 +73,7 @@ def make(cache: Path, folder: Path, contents: Contents, image_size: int) -> Data
             _write(temporary, contents, image_size, cache / "damaged" / f"{folder.name}.txt")
             temporary.rename(folder)
         except BaseException:
-            shutil.rmtree(temporary)
+            shutil.rmtree(temporary, ignore_errors=True)  # a signal may come right after the renaming
             raise
         _sync(folder.parent)
         return open_prepared(folder)

@@ -115,7 +115,7 @@ def _driver(
 ) -> Driver:
     machine = machine_for(sweeping, share, at_once, kind)
     driver = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(machine.window), listeners, shares_gpus)
-    driver.remember(sweeping.records)
+    driver.remember([record for record in sweeping.records if record.trial.key in driver.search.known])
     return driver
 
 

@@ -176,9 +176,10 @@ class Driver:
             listener.retried(trial, told)
 
     def remember(self, records: Sequence[Record]) -> None:
-        """Take in whose model is the best so far, from an earlier run's results."""
+        """Take in the rows of an earlier run's trials, and whose model is the best so far."""
         for record in records:
-            if record.result:
+            self.histories[record.trial.key] = record.history
+            if record.result and record.trial.key not in self.search.reopened:
                 self._keep_best_model(record.trial, record.result)
 
     def _keep_best_model(self, trial: Trial, result: Result) -> None:

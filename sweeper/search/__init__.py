@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 
 from models.code import code_of
+from sweeper.causes import is_of_files
 from sweeper.experiment import Data, Experiment, to_plain
 from sweeper.search.study import (
     FAIL,
@@ -323,7 +324,12 @@ def _cell_in(config: Mapping[str, Any], names: Iterable[str]) -> Cell:
 
 
 def goes_on(record: Record, experiment: Experiment, retry_failed: bool) -> bool:
-    """Whether an ended trial is taken up again: its pruning was changed, or failures are to be retried."""
+    """Whether an ended trial is taken up again: its pruning was changed, or failures are to be retried.
+
+    One that failed for its files is without being asked for: whoever runs the sweep again has seen to them.
+    """
+    if record.result is None:
+        return False
     if record.state is TrialState.PRUNED:
-        return record.result is not None and record.result.pruning != to_plain(experiment.pruning)
-    return record.state is TrialState.FAILED and retry_failed
+        return bool(record.result.pruning != to_plain(experiment.pruning))
+    return record.state is TrialState.FAILED and (retry_failed or is_of_files(record.result.error or ""))

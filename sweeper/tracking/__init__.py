@@ -16,7 +16,7 @@ from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.tracking import pages
 from sweeper.tracking.files import fingerprint_of, fingerprints
 from sweeper.tracking.names import sqlite_path, sqlite_uri
-from sweeper.tracking.publisher import SETTINGS, Parent, Publisher
+from sweeper.tracking.publisher import Parent, Publisher, set_up
 from sweeper.trial import canonical_json
 
 __all__ = [
@@ -66,7 +66,7 @@ def is_held(sweep: Sweep, experiment: Experiment, records: Sequence[Record], uri
     """
     if not is_published(sweep, records, uri):
         return False
-    os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
+    set_up()
     from sweeper.tracking.mlflow_store import has_all_runs
 
     try:

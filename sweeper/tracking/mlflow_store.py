@@ -18,7 +18,7 @@ import pandas as pd
 from mlflow.entities import Metric, Run, RunInfo, RunTag, ViewType
 
 from sweeper.experiment import Experiment
-from sweeper.store import Record, Result, Row, Sweep
+from sweeper.store import Record, Result, Row, StoreError, Sweep
 from sweeper.tracking.client import Client
 from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.files import PER_CLASS, contents, fingerprint
@@ -125,8 +125,12 @@ class SweepRuns:
         if run is None:
             run = self._created(trial, history, result, tags)
         self._log(run, trial, history, result, tags | (self._file_tags(trial, run) if result else {}))
-        if result:
-            self._upload_of(trial, run.run_id, result)
+        try:
+            if result:
+                self._upload_of(trial, run.run_id, result)
+        except StoreError:  # ended all the same, but not at its own time: that would say that it is whole
+            self._set_status(run, STATUS[state], None)
+            raise
         self._set_status(run, STATUS[state], result)
 
     def _created(

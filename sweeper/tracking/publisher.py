@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 PATIENCE_SECONDS = 20.0
 STALL_SECONDS, MODEL_SECONDS = 60.0, 360.0
-SETTINGS = {
+ALWAYS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a blind second `create_run` makes a second run; we look before we retry
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",  # what is told as published is there
+}
+SETTINGS = {  # where the user has no others
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -43,6 +46,11 @@ class Parent:
     model: "LoggedModel | None" = None
     register: str | None = None
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
+
+
+def set_up() -> None:
+    """Let MLflow's client, in this process, do what a publisher rests on."""
+    os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ} | ALWAYS)
 
 
 class Publisher:
@@ -71,7 +79,7 @@ class Publisher:
         self.thread = threading.Thread(target=self._work, name="publisher", daemon=True)
 
     def start(self) -> None:
-        os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ})
+        set_up()
         self.thread.start()
 
     def started(self, trial: Trial, history: tuple[Row, ...]) -> None:

@@ -187,3 +187,20 @@ def test_what_was_changed_is_said_and_never_mixed(
     assert UNCHANGED in again
     assert ("kept, and left out" in again) == (kept > TRIALS)
     assert table(storage, "changed") == before
+
+
+@pytest.mark.parametrize("other", ["[0.2, 0.3]", "[0.0001, 0.0002]"], ids=["better", "worse"])
+def test_each_version_of_a_file_keeps_the_model_of_its_own_best_trial(
+    other: str, tmp_path: Path, fresh_modules: Callable[[], None]
+) -> None:
+    write(tmp_path)
+    in_file("models: none", "models: best")(tmp_path)
+    in_file("seeds: [0, 1]", "seeds: [0]")(tmp_path)
+    run(tmp_path)
+    (first,) = tmp_path.glob("sweeps/changed/trials/*/artifacts/model.pt")
+    in_file("[0.1, 0.05]", other)(tmp_path)
+    assert "no longer asked for" in run(tmp_path)
+    models = set(tmp_path.glob("sweeps/changed/trials/*/artifacts/model.pt"))
+    assert first in models
+    assert len(models) == 2
+    here("explain", "changed", "--storage", tmp_path / "sweeps", "-o", tmp_path / "explained", cwd=tmp_path)

@@ -160,3 +160,38 @@ def test_tables_of_a_sweep_from_before_their_checksums_were_kept_are_read_as_the
         "result.json", {name: value for name, value in fields.items() if name not in ("artifacts", "sha256")}
     )
     assert here(*CLASSES, "--storage", tmp_path).stdout == here(*CLASSES, "--storage", ended).stdout
+
+
+def test_a_damaged_checkpoint_is_named_and_with_it_gone_the_same_command_trains_the_trial_again(
+    ended: Path, best: str, tmp_path: Path
+) -> None:
+    storage = shutil.copytree(ended, tmp_path / "storage")
+    folder, command = storage / "grid" / "trials" / best, ("run", storage / "grid.yaml", "--executor", "inline")
+    (folder / "result.json").unlink()
+    (folder / "checkpoint.pt").write_bytes(b"torn")
+    for _ in range(2):
+        done = here(*command, "--storage", storage, expect=3)
+        assert f"{folder / 'checkpoint.pt'} is damaged" in done.stderr.replace("\n", "")
+    (folder / "checkpoint.pt").unlink()
+    here(*command, "--storage", storage)
+    assert table(storage, "grid") == table(ended, "grid")
+    check_mlflow(storage, 2)
+
+
+def test_a_damaged_identity_of_a_sweep_is_told_before_anything_trains(ended: Path, best: str, tmp_path: Path) -> None:
+    storage = shutil.copytree(ended, tmp_path / "storage")
+    (storage / "grid" / "trials" / best / "result.json").unlink()
+    (storage / "grid" / "sweep.json").write_text("{")
+    done = here("run", storage / "grid.yaml", "--storage", storage, "--executor", "inline", expect=2)
+    assert "without it every run would come into MLflow a second time" in done.stderr.replace("\n", " ")
+    assert not (storage / "grid" / "trials" / best / "result.json").exists()
+
+
+def test_a_damaged_list_of_what_is_left_out_is_written_anew_by_the_next_run(ended: Path, tmp_path: Path) -> None:
+    storage = shutil.copytree(ended, tmp_path / "storage")
+    (storage / "grid" / "left_out.json").write_text("{")
+    told = here("results", "grid", "--storage", storage, expect=2).stderr.replace("\n", " ")
+    assert "left_out.json is damaged" in told
+    assert "Run the sweep again" in told
+    here("run", storage / "grid.yaml", "--storage", storage, "--executor", "inline")
+    assert table(storage, "grid") == table(ended, "grid")

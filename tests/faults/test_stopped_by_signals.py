@@ -174,6 +174,24 @@ def test_a_trial_in_a_long_epoch_is_cut_off_when_the_sender_will_not_wait(file: 
     assert statuses(tmp_path) == {"KILLED"}
 
 
+STALLED = """
+import os
+from contextlib import suppress
+from sweeper.stopping import leave_now
+os.set_blocking(2, False)
+with suppress(BlockingIOError):
+    while True:
+        os.write(2, b"." * 4096)
+os.set_blocking(2, True)
+leave_now(143)
+"""
+
+
+def test_a_terminal_that_takes_no_more_output_does_not_hold_up_the_end() -> None:
+    with in_terminal(sys.executable, "-c", STALLED) as terminal:
+        assert terminal.process.wait(timeout=SECONDS) == 143
+
+
 @pytest.mark.usefixtures("only_long")
 def test_a_step_that_no_signal_interrupts_ends_with_its_process(file: Path, tmp_path: Path) -> None:
     longer = [*BUSY, "--set", "model.name=tests.faults.networks:one_long_step"]
