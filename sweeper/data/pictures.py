@@ -7,9 +7,11 @@ Pillow gives the same pixels as torchvision's decode_jpeg (deprecated since 0.29
 import io
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache as cached
 from typing import IO, NamedTuple
 from zipfile import BadZipFile
 
@@ -22,6 +24,12 @@ from sweeper.data.source import Picture
 BATCH_BYTES, BATCH_IMAGES = 64 * 2**20, 512  # also how long an interrupt waits
 ORIENTATION = 0x0112  # the EXIF tag
 SMALLEST = 8  # pixels a side; what is smaller is a placeholder, or what is left of an image
+# As many as cameras of 50 megapixels give (8160 x 6120). Pillow takes 4 bytes for each, twice where it converts, in each
+# thread; its own limit is 179 million, and a bomb just under that is a file of 20 kB.
+MOST_PIXELS = 50_000_000
+# What may be in a file with one of tree.EXTENSIONS. Pillow would also run Ghostscript on EPS, and an icon has no size
+# before it is decoded.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # What Pillow's decoders, the zip reader and the file system raise for a damaged or unreadable image.
 DAMAGED = (SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 UNREADABLE = (*DAMAGED, OSError, BadZipFile, zlib.error)
@@ -35,16 +43,27 @@ class Failure(NamedTuple):
 def decode(content: bytes, size: int) -> Picture:
     """An encoded image as uint8 CHW of `size` x `size` pixels: RGB, upright. Raises one of UNREADABLE."""
     try:
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=_formats())
     except UnidentifiedImageError:
         raise ValueError(f"not an image, {len(content):,} bytes") from None  # Pillow's message is an address in memory
     with image:
-        if min(image.size) < SMALLEST:
-            width, height = image.size
-            raise ValueError(f"{width} x {height} pixels; an image has {SMALLEST} or more a side")
+        _check_size(*image.size)
         if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:
             return fit(ImageOps.exif_transpose(image), size)
         return fit(image, size)
+
+
+@cached
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]  # AVIF came with Pillow 11.3
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < SMALLEST:
+        raise ValueError(f"{width} x {height} pixels; an image has {SMALLEST} or more a side")
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"{width} x {height} pixels; an image has {MOST_PIXELS:,} or fewer, so scale it down")
 
 
 def fit(image: Image.Image, size: int) -> Picture:
@@ -80,7 +99,8 @@ def write_images(file: IO[bytes], count: int, size: int, image: Callable[[int, i
     workers = os.cpu_count() or 1
     step = max(workers, min(BATCH_IMAGES, BATCH_BYTES // (3 * size * size)))
     failures: list[Failure] = []
-    with ThreadPoolExecutor(workers) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `decode` refuses sooner
         for start in range(0, count, step):
             batch_NCHW = np.zeros((min(step, count - start), 3, size, size), np.uint8)
             shares = [range(first, len(batch_NCHW), workers) for first in range(workers)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import struct
 import threading
@@ -18,7 +19,11 @@ from sweeper.data.source import Sample, digest
 EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
 
 
+DRIVE = re.compile("[A-Za-z]:")
 LARGEST_BYTES = 2**28  # of a file in an archive; the largest of the official one has 2.7 MB
+SIGNATURE, HEADER_BYTES = b"PK\3\4", 30  # of a member, before its name and content; APPNOTE.TXT 4.3.7
+ENTRY = b"PK\1\2"  # begins each entry of the directory; APPNOTE.TXT 4.3.12
+UTF8 = 1 << 11  # the flag of a name in UTF-8; APPNOTE.TXT 4.4.4
 # What the zip reader raises for damage, encryption and compression that it does not know.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OverflowError, RuntimeError)
 
@@ -110,9 +115,12 @@ class Archive:
             # Threads share the handle: its central directory is too large to be parsed once for each of them.
             # With a number of bytes, for what inflates to more than it claims would else be inflated whole.
             with self._lock, self._zip.open(info) as member:
-                return member.read(info.file_size + 1)
+                content = member.read(info.file_size + 1)
         except UNREADABLE as error:
             raise DataError(" ".join(f"{error}".split()) or type(error).__name__) from error
+        if len(content) != info.file_size:  # part of the fingerprint, which its checksum does not cover
+            raise DataError(f"it claims {info.file_size:,} bytes and has {len(content):,}")
+        return content
 
     def stamp(self, samples: Callable[[], Sequence[Sample]]) -> str:
         found = self.file.stat()
@@ -125,10 +133,12 @@ class Archive:
     def _zip(self) -> zipfile.ZipFile:
         try:
             opened = zipfile.ZipFile(self.file)
+            _check_directory(self.file, opened.filelist)
         except UNREADABLE as error:
             raise DataError(
                 f"{self.file} is not a whole zip archive ({error}). Copy or download it again, or remove it."
             ) from error
+        _check_members(self.file, opened.filelist)
         twice = len(opened.filelist) - len(opened.NameToInfo)
         if twice:
             raise DataError(f"{self.file} has {twice:,} names more than once: not the official archive. Download that.")
@@ -151,3 +161,41 @@ class Archive:
                 path = info.filename.removeprefix(self._base)
                 files.setdefault(folder, []).append(File(name, path, info.file_size, (info.CRC,)))
         return files
+
+
+def _check_directory(file: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Raise BadZipFile where an image would be passed over unsaid: renamed in the archive's directory, or left out of it."""
+    with open(file, "rb", buffering=0) as raw:
+        for info in members:
+            name = info.orig_filename.encode("utf-8" if info.flag_bits & UTF8 else "cp437")
+            if info.header_offset < 0:
+                raise zipfile.BadZipFile(f"{info.orig_filename!r} begins before the archive does")
+            raw.seek(info.header_offset)
+            header = raw.read(HEADER_BYTES + len(name))
+            if header[:4] != SIGNATURE or header[HEADER_BYTES:] != name:
+                raise zipfile.BadZipFile(f"{info.orig_filename!r} is called otherwise where its content is")
+            if ENTRY in info.extra + info.comment:
+                raise zipfile.BadZipFile(f"what follows {info.orig_filename!r} in its directory cannot be told apart")
+
+
+def _check_members(file: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Raise DataError for the first member that points out of the archive or is none of a file and a folder."""
+    for info in members:
+        if trouble := _trouble(info):
+            raise DataError(
+                f"{file} is refused for its member {info.orig_filename!r}, which {trouble}. Give the official archive, or "
+                "pack the images again, as files with plain relative names."
+            )
+
+
+def _trouble(info: zipfile.ZipInfo) -> str | None:
+    names = (info.orig_filename, info.filename)  # the latter ends at a NUL, and may come from another field
+    if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return "is a link or a device"
+    if any("\\" in name or "\0" in name for name in names):
+        return "has a backslash or a NUL in its name"
+    if any(name.startswith("/") or DRIVE.match(name) for name in names):
+        return "has an absolute path"
+    if any(".." in name.split("/") for name in names):
+        return "leads out of its folder"
+    return None

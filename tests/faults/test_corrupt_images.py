@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sweeper.data.pictures import decode
 from tests.command import here
 from tests.images import REAL, write_folder
 
@@ -45,6 +46,9 @@ def damages(whole: bytes) -> dict[str, bytes]:
         "cut.png": saved(image, "PNG")[:-200],
         "cut.webp": saved(image, "WEBP")[:-1],
         "bomb.png": saved(Image.new("1", (20_000, 20_000)), "PNG"),
+        "bomb.jpg": saved(Image.new("1", (13_000, 13_000)), "PNG"),
+        "icon.jpg": saved(image, "ICO", sizes=[(64, 64)]),
+        "drawing.jpg": saved(image, "EPS"),
         "bomb.gif": saved(Image.new("P", (16, 16)), "GIF")[:6] + b"\xff\xff\xff\xff" + bytes(100),
     }
 
@@ -132,6 +136,17 @@ def test_damaged_images_are_an_error_before_anything_trains(
     }
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "damaged" / "trials").exists()
+
+
+@pytest.mark.parametrize(("form", "mode"), [("PNG", "1"), ("JPEG", "L"), ("GIF", "P"), ("BMP", "1")])
+def test_an_image_of_too_many_pixels_is_refused_by_its_head(form: str, mode: str) -> None:
+    head = saved(Image.new(mode, (10_000, 5001)), form)[:1500]
+    with pytest.raises(ValueError, match=r"10000 x 5001 pixels; an image has 50,000,000 or fewer, so scale it down"):
+        decode(head, 16)
+
+
+def test_a_photograph_of_fifty_megapixels_is_decoded() -> None:
+    assert decode(saved(Image.new("1", (8160, 6120), 1), "PNG"), 16).min() == 255
 
 
 @pytest.mark.parametrize("lost", [["goldfish"], list(CLASSES.values())], ids=["one class", "all"])
