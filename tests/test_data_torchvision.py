@@ -1,12 +1,17 @@
 """`data.name: MNIST` and the like: torchvision's own files by class name."""
 
+import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
-from images import write_folder
+import torchvision
+from images import class_files, write_folder
 from numpy.typing import NDArray
+from PIL import Image
 
 from sweeper.data import DataError, prepare
 from sweeper.experiment import Data
@@ -70,3 +75,69 @@ def test_files_that_torchvision_cannot_read_are_said(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "root", {"raw-img/cat/0.jpg": b""})
     with pytest.raises(DataError, match=r"torchvision cannot load or download ImageNet.*by hand.*data.root"):
         prepare(Data("ImageNet", root=str(root)), tmp_path / "cache")
+
+
+def textures(root: Path) -> Path:
+    """Files that torchvision takes for its DTD: two classes of three training and two test images."""
+    files = {f"dtd/images/{name}": image for name, image in class_files("dotted", "woven", each=5)}
+    for part, numbers in (("train1", range(3)), ("test1", range(3, 5)), ("val1", range(0))):
+        lines = [f"{name}/{number}.jpg\n" for name in ("dotted", "woven") for number in numbers]
+        files[f"dtd/labels/{part}.txt"] = "".join(lines).encode()
+    return write_folder(root / "dtd", files).parent
+
+
+def pets(root: Path) -> Path:
+    return write_folder(root, dict(class_files("cat", "dog")))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "file", "sample", "of"),
+    [
+        ("DTD", textures, "dtd/dtd/images/woven/1.jpg", "train/4", 10),
+        ("DTD", textures, "dtd/dtd/images/dotted/4.jpg", "official/1", 10),
+        ("ImageFolder", pets, "cat/2.jpg", "train/2", 6),
+    ],
+)
+@pytest.mark.parametrize("left", [0, 300], ids=["nothing left", "cut"])
+def test_an_image_that_torchvision_cannot_load_is_listed_or_left_out(
+    tmp_path: Path, name: str, make: Callable[[Path], Path], file: str, sample: str, of: int, left: int
+) -> None:
+    root = make(tmp_path / "root")
+    whole = prepare(Data(name, root=str(root), image_size=8), tmp_path / "cache")
+    os.truncate(root / file, left)
+    class_name = file.split("/")[-2]
+    with pytest.raises(DataError, match=f"1 of {of} images cannot be decoded. By class: {class_name} 1.") as caught:
+        prepare(Data(name, root=str(root), image_size=8), tmp_path / "cache")
+    assert f"They are: {sample} (" in str(caught.value)
+    assert str(root / file) in str(caught.value)
+    found = prepare(Data(name, root=str(root), image_size=8, on_corrupt="skip"), tmp_path / "cache")
+    assert [one[:2] for one in found.excluded] == [(sample, class_name)]
+    kept = [position for position, other in enumerate(whole.samples) if other != sample]
+    assert list(found.samples) == [whole.samples[position] for position in kept]
+    np.testing.assert_array_equal(found.images_NCHW, whole.images_NCHW[kept])
+    np.testing.assert_array_equal(found.labels_N, whole.labels_N[kept])
+    assert found.official_from == whole.official_from - sample.startswith("train")
+
+
+class Unlisted:
+    """A data set of the kind that torchvision has, which keeps its labels to itself and cannot load its third image."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, position: int) -> tuple[Image.Image, int]:
+        if position == 2:
+            raise OSError("image file is truncated")
+        return Image.new("RGB", (8, 8)), 0
+
+
+@pytest.mark.parametrize("on_corrupt", ["fail", "skip"])
+def test_an_image_of_an_unknown_class_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_corrupt: Literal["fail", "skip"]
+) -> None:
+    monkeypatch.setattr(torchvision.datasets, "Unlisted", Unlisted, raising=False)
+    with pytest.raises(DataError, match=r"Unlisted cannot load image 2 of its train part \(image file is truncated\)"):
+        prepare(Data("Unlisted", root=str(tmp_path), on_corrupt=on_corrupt), tmp_path / "cache")

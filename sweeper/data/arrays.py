@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from sweeper.data.dataset import ClassName, DataError
+from sweeper.data.listed import file_of, label_of
 from sweeper.data.prepared import locked
-from sweeper.data.source import Contents, Wanted, choose, did_you_mean, digest
+from sweeper.data.source import Contents, Picture, Wanted, choose, did_you_mean, digest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -41,13 +42,17 @@ class Loaded(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One image; sorted, these give the order of a data set. `label` and `position` are those of its source."""
+    """One image; sorted, these give the order of a data set. `label` and `position` are those of its source.
+
+    `failure` is why it cannot be loaded; it then has no `sha256`.
+    """
 
     official: int
     class_id: str
     position: int
     label: int
     sha256: str
+    failure: str = ""
 
 
 class Decoded:
@@ -57,8 +62,6 @@ class Decoded:
         self._load, self.stamp, self._wanted = load, stamp, wanted
 
     def contents(self, without: Collection[str] = ()) -> Contents:
-        from sweeper.data.pictures import fit
-
         loaded = self._load()
         parts, seen = loaded.parts, _seen(loaded.parts)
         names = loaded.names or _numbers(max(row.label for row in seen))
@@ -72,8 +75,16 @@ class Decoded:
             samples=[_sample(row) for row in rows],
             official_from=sum(not row.official for row in rows),
             fingerprint=digest((row.class_id, PARTS[row.official], row.sha256) for row in rows),
-            image=lambda index, size: fit(parts[rows[index].official][rows[index].position][0], size),
+            image=lambda index, size: _picture(parts, rows[index], size),
         )
+
+
+def _picture(parts: "tuple[Labelled, Labelled]", row: Row, size: int) -> Picture:
+    from sweeper.data.pictures import fit
+
+    if row.failure:
+        raise ValueError(row.failure)
+    return fit(parts[row.official][row.position][0], size)
 
 
 def _sample(row: Row) -> str:
@@ -92,20 +103,40 @@ def _version(package: str) -> str:
 
 
 def _seen(parts: "Iterable[Labelled]") -> list[Row]:
-    return [
-        _row(official, position, *part[position])
-        for official, part in enumerate(parts)
-        for position in range(len(part))
-    ]
+    return [_row(part, official, position) for official, part in enumerate(parts) for position in range(len(part))]
 
 
-def _row(official: int, position: int, image: "Image.Image", label: int) -> Row:
+def _row(part: "Labelled", official: int, position: int) -> Row:
+    from sweeper.data.pictures import UNREADABLE
+
+    label: object = None
     try:
-        label = operator.index(label)
+        image, label = part[position]
+        content = f"{image.mode} {image.size} ".encode() + image.tobytes()
+    except UNREADABLE as error:
+        return _unreadable(part, official, position, label, str(error) or type(error).__name__)
+    return Row(official, "", position, _index(label), hashlib.sha256(content).hexdigest())
+
+
+def _unreadable(part: "Labelled", official: int, position: int, label: object, reason: str) -> Row:
+    """Raises DataError where the image's class is not known."""
+    if label is None:
+        label = label_of(part, position)
+    if label is None:
+        raise DataError(
+            f"data.name: {type(part).__name__} cannot load image {position} of its {PARTS[official]} part ({reason}), and "
+            "does not tell its class. Restore that image's file, or take it out of the data set's lists."
+        )
+    file = file_of(part, position)
+    is_named = file is None or file in reason
+    return Row(official, "", position, _index(label), "", reason if is_named else f"{file}: {reason}")
+
+
+def _index(label: object) -> int:
+    try:
+        return operator.index(label)  # type: ignore[arg-type]
     except TypeError as error:
         raise DataError(f"data.name: its labels are not classes ({error}). Take a classification data set.") from error
-    content = f"{image.mode} {image.size} ".encode() + image.tobytes()
-    return Row(official, "", position, label, hashlib.sha256(content).hexdigest())
 
 
 def find_digits(data: "Data", cache: Path) -> Decoded:
