@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from sweeper.class_weights import weights_of
 from sweeper.data import default_cache, prepare
-from sweeper.experiment import FROM_SWEEP, Experiment, to_plain
+from sweeper.experiment import CHOOSING_IMAGES, FROM_SWEEP, Experiment, to_plain
 from sweeper.publishing import best_record
 from sweeper.reading import read_experiment
 from sweeper.results import per_class_table
@@ -101,16 +101,13 @@ def _change(part: dict[str, Any], numbers: Callable[[Any], Any]) -> None:
 
 def _check_classes(experiment: Experiment) -> None:
     """Tell weights of other classes before a trial fails of them; not when axes change which images there are."""
-    is_moving = any(setting_steps(name)[:2] in _CLASSES for name in Space.of(experiment.search).names)
+    is_moving = any(setting_steps(name)[:2] in CHOOSING_IMAGES for name in Space.of(experiment.search).names)
     given = [one for value in _plain_weights(experiment) for one in _leaves(value)]
     if is_moving or not given:
         return
     dataset = prepare(experiment.data, default_cache())
     for weights in given:
         weights_of(weights, dataset)
-
-
-_CLASSES = {("data", "name"), ("data", "classes")}
 
 
 def _leaves(value: Any) -> Iterator[Any]:

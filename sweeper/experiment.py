@@ -111,6 +111,8 @@ Word = Annotated[str | _Named, BeforeValidator(_bare), WithJsonSchema({"anyOf": 
 
 DATA_ACCESS = ("root", "on_corrupt")
 """Settings of `data` that say how to get at the images and not which they are: no axes, in no trial's config."""
+CHOOSING_IMAGES = (("data", "name"), ("data", "classes"))
+"""The settings that say which images there are."""
 
 
 @dataclass(frozen=True)

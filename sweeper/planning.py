@@ -76,8 +76,7 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
     costs = {key: _cost(group[0], experiment, machine) for key, group in list(groups.items())[:MAX_MEASURED]}
     models = tuple(Model(*key, len(group), costs.get(key)) for key, group in groups.items())
     seconds = _seconds(groups, costs, experiment, at_once)
-    excluded = prepare_at(experiment.data, experiment.data).excluded
-    return Plan(experiment.name, search.total, dict(ended), at_once, models, seconds, excluded)
+    return Plan(experiment.name, search.total, dict(ended), at_once, models, seconds, sweeping.excluded())
 
 
 def _differ(experiment: Experiment) -> bool:

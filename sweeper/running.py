@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from sweeper.data import prepare_at, told_excluded
+from sweeper.data import told_excluded
 from sweeper.experiment import Experiment
 from sweeper.launch import Stop, Sweeping, run, store_experiment
 from sweeper.launch.joining import check_answers
@@ -80,7 +80,7 @@ def _run(
     check_models(sweeping)
     if other := note_code(sweep):
         console.print(other, markup=False)
-    _note_excluded(sweep, experiment, console)
+    _note_excluded(sweeping, console)
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
     own = [record for record in sweeping.records if record.trial.key in search.known]
@@ -108,9 +108,9 @@ def _run(
     return stop.code or FAILED
 
 
-def _note_excluded(sweep: Sweep, experiment: Experiment, console: Console) -> None:
+def _note_excluded(sweeping: Sweeping, console: Console) -> None:
     """Tell of the images that are left out, and keep the list of them in `excluded.csv`."""
-    excluded = prepare_at(experiment.data, experiment.data).excluded
+    sweep, excluded = sweeping.sweep, sweeping.excluded()
     if not excluded:
         sweep.folder.remove("excluded.csv")
         return

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from sweeper.data import prepare_at
-from sweeper.experiment import Data, Experiment, Settings
+from sweeper.data import Excluded, prepare_at
+from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings
 from sweeper.search import Search, goes_on
-from sweeper.space import Space
+from sweeper.space import Space, setting_steps
 from sweeper.store import Record, Sweep
-from sweeper.trial import settings_for
+from sweeper.trial import canonical_json, settings_for
 
 MAX_CELLS = 2000
 
@@ -63,6 +63,22 @@ class Sweeping:
         ends = Space(tuple(axis.with_ends() for axis in space.axes), space.include, space.exclude)
         for cell in islice(ends.cells(), MAX_CELLS):
             yield settings_for(self.experiment, cell, self.experiment.search.seeds[0])
+
+    def excluded(self) -> tuple[Excluded, ...]:
+        """The images that some trial leaves out because they cannot be decoded; each choice of images is prepared for it."""
+        found = (prepare_at(self.experiment.data, data).excluded for data in self._data_sections())
+        return tuple(dict.fromkeys(one for excluded in found for one in excluded))
+
+    def _data_sections(self) -> Iterator[Data]:
+        """One data section for each choice of images: whether one decodes does not depend on the section's other settings."""
+        search, space = self.experiment.search, Space.of(self.experiment.search)
+        choosing = [name for name in space.names if setting_steps(name) in CHOOSING_IMAGES]
+        if search.method != "grid":  # one sees what is drawn only later; of a range of first classes, the end has all
+            axes = tuple(axis.with_ends() for axis in space.axes if {*axis.names} & {*choosing})
+            space = Space(axes, space.include, space.exclude)
+        cells = {canonical_json([cell.get(name) for name in choosing]): cell for cell in space.cells()}
+        for cell in cells.values():
+            yield settings_for(self.experiment, cell, search.seeds[0]).data
 
     def search(self, window: int | None = None) -> Search:
         return Search(self.experiment, self.fingerprints, self.records, window, self.retry_failed)

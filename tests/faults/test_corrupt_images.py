@@ -1,6 +1,7 @@
 """Damaged and odd files among real images: told by class before anything trains, left out or refused; never trained on."""
 
 import io
+import json
 import os
 import sqlite3
 import zipfile
@@ -120,6 +121,39 @@ def test_damaged_images_are_listed_by_class_and_left_out(
     database.close()
     published = Path(parent.removeprefix("file://").replace("%20", " ")) / "excluded.csv"
     assert published.read_text() == (tmp_path / "damaged" / "excluded.csv").read_text()
+
+
+def choosing(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A sweep over two of the three pairs of classes, its file's own pair the third; each class has one damaged image."""
+    monkeypatch.setenv("SWEEPER_CACHE", str(tmp_path / "cache"))
+    one, two, three = CLASSES.values()
+    for name in (one, two, three):
+        os.truncate(root / name / "3.JPEG", 100)
+    axes = {"data.classes": [[one, two], [two, three]]}
+    settings = (f"data.classes={json.dumps([one, three])}", f"search.space={json.dumps(axes)}")
+    words = [word for setting in settings for word in ("--set", setting)]
+    return [experiment(tmp_path, root), "--storage", tmp_path, *words]
+
+
+def test_damaged_images_of_every_cell_are_listed_once_and_no_others_are_read(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = here("run", *choosing(tmp_path, root, monkeypatch), "--executor", "inline")
+    assert "3 images cannot be decoded and are left out. By class: " in done.stderr
+    listed = (tmp_path / "damaged" / "excluded.csv").read_text().splitlines()
+    assert sorted(line.partition("/3.JPEG")[0].strip("\"'") for line in listed[1:]) == sorted(CLASSES.values())
+    prepared = [json.loads((one / "about.json").read_text()) for one in (tmp_path / "cache" / "prepared").iterdir()]
+    read = {tuple(each["name"] for each in one["classes"]) for one in prepared}
+    names = sorted(CLASSES.values())
+    assert read == {tuple(names[:2]), (names[0], names[2])}
+
+
+def test_damaged_images_that_a_sampler_may_come_upon_are_told(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--set", "search.method=random", "--set", "search.trials=2")
+    told = here("plan", *choosing(tmp_path, root, monkeypatch), *words).stdout
+    assert "3 images cannot be decoded and are left out. By class: " in told
 
 
 def test_damaged_images_are_an_error_before_anything_trains(
