@@ -28,12 +28,22 @@ if TYPE_CHECKING:
 TELL_SECONDS = 6.0
 
 
-def publish(sweep: Sweep, experiment: Experiment, uri: str, console: Console, register: str | None = None) -> list[str]:
-    """Publish a folder as it is. Returns what could not be published."""
+def publish(
+    sweep: Sweep,
+    experiment: Experiment,
+    uri: str,
+    console: Console,
+    register: str | None = None,
+    is_new: bool = False,
+) -> list[str]:
+    """Publish a folder as it is. Returns what could not be published.
+
+    The pictures of a new sweep's best trial are drawn first, unless they are there.
+    """
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
     try:
-        return finish(publisher, sweep, experiment, console, register)
+        return finish(publisher, sweep, experiment, console, register, is_new)
     except BaseException:  # the trials are published all the same
         leave(publisher, sweep)
         raise
@@ -52,6 +62,7 @@ def finish(
         publisher.settle(everything)  # so that the page has links to the runs
     note_runs(sweep, publisher)
     if is_new and (best := best_record(records, experiment)):
+        sweep.trial(best.trial.key).remove_torn()
         draw_explained(sweep, best.trial.key, console)
     page = write_dashboard(sweep, experiment, records)
     parent = _parent(sweep, experiment, records, register)

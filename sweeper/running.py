@@ -48,7 +48,7 @@ def run_sweep(
             _tell_failed(counts, sweep, console)
             if is_published(sweep, sweeping.records, uri):
                 return _code(counts, [])
-            return _code(counts, publish(sweep, experiment, uri, console))
+            return _code(counts, publish(sweep, experiment, uri, console, is_new=True))
         return _run(sweeping, search, uri, executor, address, console, stopping or Stopping())
 
 

@@ -149,14 +149,15 @@ class TrialFolder(Folder):
         self.write_json("history.json", {"history": history})
 
     def write_result(self, result: Result) -> None:
-        """End the trial. `history.json` and, unless the trial can go on from it, the checkpoint become needless.
-
-        So do temporary files of a worker that was killed as it wrote one.
-        """
+        """End the trial. `history.json` and, unless the trial can go on from it, the checkpoint become needless."""
         self.write_json("result.json", asdict(result))
         self.remove("history.json")
         if result.state in (TrialState.COMPLETE, TrialState.DIVERGED):
             self.remove("checkpoint.pt")
+        self.remove_torn()
+
+    def remove_torn(self) -> None:
+        """Remove temporary files of a process that was killed as it wrote one."""
         for folder in (self, self.artifacts, self.pictures) if self.is_local else ():
             for name in folder.names():
                 if name.endswith(TEMPORARY):

@@ -60,7 +60,7 @@ def fit(trial: Trial, sweep: Sweep, experiment: Experiment, report: Report) -> R
     if experiment.objective.metric.startswith("val/") and not len(indices.val_N):
         raise DataError(f"{experiment.objective.metric} is the objective, but data.split leaves no validation images")
     trainer = Trainer(trial.settings, dataset, indices, machine)
-    _remove_torn(folder)
+    folder.remove_torn()
     progress = _resume(trainer, folder)
     state = _train(trainer, progress, folder, experiment, report)
     if state is None:
@@ -137,14 +137,6 @@ def _save(trainer: Trainer, progress: Progress, folder: TrialFolder) -> None:
     state = {**trainer.state(), "best": best, "history": list(progress.history)}
     checkpoint.save(folder, "checkpoint.pt", state)
     progress.saved_epoch, progress.saved_at = progress.epoch, time.monotonic()
-
-
-def _remove_torn(folder: TrialFolder) -> None:
-    """Remove what a killed process was writing."""
-    for part in (folder, folder.artifacts, folder.pictures):
-        for name in part.names():
-            if name.endswith(".tmp"):
-                part.remove(name)
 
 
 def _resume(trainer: Trainer, folder: TrialFolder) -> Progress:

@@ -106,6 +106,11 @@ def published(storage: Path) -> list[tuple[object, ...]]:
     return [row for row in rows if row[1] not in NOISY]
 
 
+def drawn(storage: Path) -> list[str]:
+    """The pictures of every trial."""
+    return sorted(str(path.relative_to(storage)) for path in storage.glob("grid/trials/*/artifacts/pictures/*"))
+
+
 @pytest.mark.parametrize("share", range(SHARES))
 def test_killed_at_a_write_and_run_again_it_ends_as_if_never_touched(
     share: int,
@@ -129,5 +134,6 @@ def test_killed_at_a_write_and_run_again_it_ends_as_if_never_touched(
         assert table(storage, "grid") == table(undisturbed, "grid"), last
         check_mlflow(storage, TRIALS)
         assert published(storage) == published(undisturbed), last
+        assert drawn(storage) == drawn(undisturbed), last
         assert not list(storage.rglob("trials/**/*.tmp")), last
     assert DIED in codes
