@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from sweeper.publishing import finish, leave, publish
 from sweeper.search import Search
 from sweeper.showing import command
 from sweeper.stopping import Stopped, Stopping
+from sweeper.stopping import leave as end
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, tracking_uri
 from sweeper.trial import TrialState
@@ -35,7 +37,7 @@ def run_sweep(
     stopping: Stopping | None = None,
 ) -> int:
     """Run what is left of a sweep, publish it, and return the exit code of the contract."""
-    with sweep.lock(console.print):
+    with ExitStack() as at_last, sweep.lock(console.print):
         sweep.identity()  # damaged, it is told before anything trains
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
         uri = tracking_uri(uri, experiment, sweep.storage.url)
@@ -49,7 +51,7 @@ def run_sweep(
             if is_published(sweep, sweeping.records, uri):
                 return _code(counts, [])
             return _code(counts, publish(sweep, experiment, uri, console, is_new=True))
-        return _run(sweeping, search, uri, executor, address, console, stopping or Stopping())
+        return _run(sweeping, search, uri, executor, address, console, stopping or Stopping(), at_last)
 
 
 def _leave_out(sweeping: Sweeping, search: Search, console: Console) -> None:
@@ -73,6 +75,7 @@ def _run(
     address: str | None,
     console: Console,
     stopping: Stopping,
+    at_last: ExitStack,
 ) -> int:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     if executor == "ray" and address not in (None, "local"):
@@ -105,7 +108,10 @@ def _run(
         console.print(stop.trouble, style="red", markup=False)
     console.print(f"stopped{lost}. Go on with: {command('resume', sweep)}")
     leave(publisher, sweep)
-    return stop.code or FAILED
+    code = stop.code or FAILED
+    if stop.has_lost_head:
+        at_last.callback(end, code)
+    return code
 
 
 def _note_excluded(sweeping: Sweeping, console: Console) -> None:

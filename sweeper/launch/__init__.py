@@ -25,11 +25,15 @@ __all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "run"]
 
 
 class Stop(NamedTuple):
-    """What stopped a sweep, a signal or the trouble of its storage, and how many trials had to be cut off within an epoch."""
+    """What stopped a sweep, a signal or the trouble of its storage, and how many trials had to be cut off within an epoch.
+
+    `has_lost_head`: Ray, at its end, would wait for the cluster's head until it ends this process with a code of its own.
+    """
 
     code: int | None
     trouble: str | None
     cut_off: int
+    has_lost_head: bool = False
 
 
 def run(
@@ -79,7 +83,8 @@ def _run_on_cluster(
         at_once = nodes.share.most or nodes.places
         execute = partial(ray_tune.run_on_ray, share=nodes.share, at_once=at_once, nodes=nodes)
         driver = _driver(sweeping, nodes.share, at_once, listeners, nodes.share.is_part_of_a_gpu, nodes.kind)
-        return _run(driver, execute, stopping, is_here=False)
+        stop = _run(driver, execute, stopping, is_here=False)
+        return stop and stop._replace(has_lost_head=nodes.head.is_lost)
 
 
 def cluster_facts(address: str | None) -> str:
@@ -94,6 +99,8 @@ def cluster_facts(address: str | None) -> str:
 
 def _ray_modules(address: str | None) -> tuple[ModuleType, ModuleType]:
     """The Ray executor and what starts Ray or joins it, imported so that a cluster of our own listens on loopback alone."""
+    # While it starts, Ray would take SIGTERM for a crash, tell of it, and let SIGALRM end this process in three seconds.
+    os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
     if address is None:
         # Named for other systems: Ray, when it is imported, then takes loopback for this machine's address on any.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

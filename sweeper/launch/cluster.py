@@ -63,7 +63,7 @@ class Cluster:
 
     def watch(self, is_training: Callable[[], bool]) -> None:
         """Look at nodes that have come since, without waiting for their answers; tell of those that are lost."""
-        if time.monotonic() - self.watched_at < PAUSE_SECONDS or self.head.is_silent:
+        if time.monotonic() - self.watched_at < PAUSE_SECONDS or not self.head.answers():
             return
         self.watched_at = time.monotonic()
         up = {node.id: node for node in nodes_up()}

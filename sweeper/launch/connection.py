@@ -22,11 +22,11 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_STATE_REFRESH_PERIOD": "86400",  # each time Tune would wait for a lost head until Ray ends this process
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",  # after SIGTERM it would let SIGALRM end the process in three seconds
 }
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 

@@ -30,12 +30,17 @@ class Head:
             "the same command goes on from the trials' checkpoints."
         )
 
+    def answers(self) -> bool:
+        """Whether it answers at this moment: to be asked before Ray is, which would wait for a lost head for a minute."""
+        try:
+            socket.create_connection(host_and_port(self.address), PAUSE_SECONDS * 2).close()
+        except OSError:
+            self.is_silent = True
+            return False
+        self.is_silent, self.answered_at = False, time.monotonic()
+        return True
+
     def _knock(self) -> None:
-        place = host_and_port(self.address)
         while True:
-            try:
-                socket.create_connection(place, PAUSE_SECONDS * 2).close()
-                self.is_silent, self.answered_at = False, time.monotonic()
-            except OSError:
-                self.is_silent = True
+            self.answers()
             time.sleep(PAUSE_SECONDS)

@@ -58,7 +58,7 @@ def run_on_ray(driver: Driver, share: Share, at_once: int, nodes: "Cluster | Non
         answers=answers,
         access=credentials(),
     )
-    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_HaltError):
+    with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_HaltError, _LostError):
         tune.Tuner(
             tune.with_resources(trainable, partial(_reservation, share)),
             tune_config=TuneConfig(
@@ -80,7 +80,8 @@ def run_on_ray(driver: Driver, share: Share, at_once: int, nodes: "Cluster | Non
 def _answering() -> Any:
     """The actor that takes answers to workers: on the driver's own node, without which there is no sweep."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Answers).options(num_cpus=0, scheduling_strategy=here).remote()
+    # Asked again where the connection breaks: an answer stays what it is.
+    return ray.remote(Answers).options(num_cpus=0, max_task_retries=-1, scheduling_strategy=here).remote()
 
 
 def _bundle(share: Share, config: dict[str, Any]) -> dict[str, float]:
@@ -129,6 +130,10 @@ class State:
 
 class _HaltError(Exception):
     """Ends Tune's loop: the trials have saved and stopped, or had their time to."""
+
+
+class _LostError(BaseException):
+    """As that, of a lost head: past Tune's clean-up, which would wait for it until Ray ends this process."""
 
 
 class _Unsaved:
@@ -214,7 +219,7 @@ class _Ending(_Unsaved, TrialProgressCallback):
         nodes.watch(lambda: any(trial.status == TuneTrial.RUNNING for trial in trials))
         if nodes.head.is_lost:
             self.driver.trouble = nodes.head.told_lost
-            raise _HaltError
+            raise _LostError
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.driver.begin(trial.config["key"])
