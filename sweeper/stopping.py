@@ -132,9 +132,8 @@ def limit(numbers: socket.socket) -> None:
 
 
 @contextmanager
-def hearing() -> Iterator[Stopping]:
+def hearing(stopping: Stopping) -> Iterator[None]:
     """Hear signals from now on. SIGHUP stays ignored where it is, under `nohup`."""
-    stopping = Stopping()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     numbers = [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     before: dict[int, Any] = {number: signal.signal(number, stopping.hear) for number in numbers}
@@ -146,7 +145,7 @@ def hearing() -> Iterator[Stopping]:
     threading.Thread(target=limit, args=(heard,), name="limit", daemon=True).start()
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        yield stopping
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         signal.set_wakeup_fd(wakeup)

@@ -46,9 +46,11 @@ def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
 @contextmanager
 def _stoppable() -> Iterator[Stopping]:
     """A command that signals stop in good order, and that outlasts its terminal."""
-    with lasting_streams(), hearing() as stopping:
+    stopping = Stopping()
+    with lasting_streams():
         try:
-            yield stopping
+            with hearing(stopping):
+                yield stopping
         except Stopped:
             leave(stopping.code)
 

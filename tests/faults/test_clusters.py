@@ -93,8 +93,8 @@ def test_a_storage_that_a_node_does_not_share_is_refused_with_the_node(
     process = head.sweeper(
         "run", "grid.yaml", "--storage", tmp_path, "--address", head.address, cwd=work, log="hidden.txt"
     )
-    assert process.wait(timeout=240) == 2
-    told = (head.machines[0].logs / "hidden.txt").read_text()
+    code, told = process.wait(timeout=240), (head.machines[0].logs / "hidden.txt").read_text()
+    assert code == 2, told
     assert f"worker-1 (10.77.0.2): does not see {tmp_path}/grid, where the sweep is" in told
     assert "s3://" in told
     assert not list(tmp_path.glob("grid/trials/*"))

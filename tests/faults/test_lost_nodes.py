@@ -134,8 +134,9 @@ def test_what_is_wrong_with_a_cluster_is_told_before_anything_trains(
     def refused(*arguments: object, address: str = ray.address, **options: object) -> str:
         name = f"{len(list(ray.machines[0].logs.glob('*')))}.txt"
         process = ray.sweeper("run", file, "--storage", tmp_path, "--address", address, *arguments, log=name, **options)
-        assert process.wait(timeout=WAIT) == 2
+        code = process.wait(timeout=WAIT)
         said: str = ((options.get("on") or ray.machines[0]).logs / name).read_text()
+        assert code == 2, said
         assert "Traceback" not in said
         assert not list(tmp_path.glob("grid/trials/*"))
         return said
