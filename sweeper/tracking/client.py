@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import requests
@@ -33,6 +34,13 @@ def _again(ask: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Concatena
         return ask(client, *args, **kwargs)
 
     return asked
+
+
+def log_each(log: Callable[[str, str | None], object], root: Path) -> None:
+    """Log each file below a folder by a call of its own, which alone is made again, with the folder that it lies in there."""
+    for file in (path for path in root.rglob("*") if path.is_file()):
+        folder = file.parent.relative_to(root).as_posix()
+        log(str(file), None if folder == "." else folder)
 
 
 class Client(MlflowClient):

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ import mlflow.entities
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
-from sweeper.tracking.client import Client
+from sweeper.tracking.client import Client, log_each
 
 NAME = "model"
 UPLOAD_SECONDS = "300"
@@ -83,10 +84,7 @@ def _logged(client: Client, run: mlflow.entities.Run, model: LoggedModel) -> mlf
             serialization_format=model.form,
             pip_requirements=list(model.requirements),
         )
-        root = Path(scratch, NAME)
-        for file in (path for path in root.rglob("*") if path.is_file()):
-            folder = file.parent.relative_to(root).as_posix()
-            client.log_model_artifact(logged.model_id, str(file), None if folder == "." else folder)
+        log_each(partial(client.log_model_artifact, logged.model_id), Path(scratch, NAME))
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 

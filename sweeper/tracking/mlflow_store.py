@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,7 @@ from mlflow.entities import Metric, Run, RunInfo, RunTag, ViewType
 
 from sweeper.experiment import Experiment
 from sweeper.store import Record, Result, Row, StoreError, Sweep
-from sweeper.tracking.client import Client
+from sweeper.tracking.client import Client, log_each
 from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.files import PER_CLASS, contents, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
@@ -203,10 +204,10 @@ class SweepRuns:
     def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             for name, content in files.items():
-                place = Path(scratch, Path(name).name)
+                place = Path(scratch, name)
+                place.parent.mkdir(exist_ok=True)
                 place.write_bytes(content)
-                folder = str(Path(name).parent)
-                self.client.log_artifact(run_id, str(place), None if folder == "." else folder)
+            log_each(partial(self.client.log_artifact, run_id), Path(scratch))
 
     def _set_status(self, run: _Published, status: str, result: Result | None) -> None:
         if status == "RUNNING" and run.status != status:
