@@ -29,7 +29,7 @@ SIZES = (100, 1000, 10_000)
 EXPERIMENT = """
 name: {name}
 data: {{name: digits, image_size: 8, augment: []}}
-model: {{name: "benchmarks.scale:softmax"}}
+model: {{name: logistic_regression}}
 train: {{epochs: {epochs}, batch_size: 1024, schedule: constant}}
 search: {{space: {{lr: {rates}, momentum: [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]}}}}
 artifacts: {{models: none}}
@@ -55,13 +55,6 @@ class Spent(NamedTuple):
 
     seconds: float
     mebibytes: float
-
-
-def softmax(classes: int) -> object:
-    """Logistic regression on the image's mean over an 8 x 8 grid."""
-    from torch import nn
-
-    return nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(192, classes))
 
 
 def experiment_text(name: str, trials: int, epochs: int) -> str:

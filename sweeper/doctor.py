@@ -70,7 +70,7 @@ def _versions() -> tuple[Health, str]:
 
 
 def _processor() -> tuple[Health, str]:
-    from sweeper.launch.share import cores_here
+    from sweeper.hardware import cores_here
     from sweeper.training.machine import has_fast_bfloat16, processor
 
     precision = "bfloat16" if has_fast_bfloat16("cpu") else "float32"

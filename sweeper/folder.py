@@ -48,7 +48,7 @@ class Folder:
     """A folder on any fsspec filesystem whose files are written whole."""
 
     def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+        self.url = url.rstrip("/") or url[:1]
         self.fs, self.path = open_filesystem(self.url)
         self.is_local = isinstance(self.fs, LocalFileSystem)
         if self.is_local:
@@ -71,7 +71,7 @@ class Folder:
         return folder
 
     def at(self, name: str) -> str:
-        return str(PurePosixPath(self.path) / name)
+        return f"{self.path}/{name}" if name else self.path
 
     def told(self, name: str) -> str:
         """Where a file is, for people."""

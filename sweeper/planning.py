@@ -2,24 +2,28 @@
 
 from collections import Counter
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console
 
-from sweeper.data import Excluded, prepare_at, told_excluded
+from models.code import code_of
+from sweeper import costs
+from sweeper.costs import Cost, Measured
+from sweeper.data import Excluded, default_cache, prepare_at, told_excluded
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
-from sweeper.launch.share import share_of
+from sweeper.launch.share import Share, share_of
 from sweeper.progress import duration
 from sweeper.space import Space, setting_steps
-from sweeper.store import Machine, Sweep
-from sweeper.training.estimate import Cost, measure
-from sweeper.training.machine import decide
-from sweeper.trial import TrialState, canonical_json, settings_for
+from sweeper.store import Sweep
+from sweeper.trial import TrialState, canonical_json, config_for, settings_for
 
 MAX_MEASURED = 12
 COSTLY = ("batch_size", "epochs", "optimizer", "precision", "ema")
+JUST_NOW = timedelta(minutes=1)
+RATES = ("lr", "schedule", "step_size", "gamma", "min_lr", "patience", "stop_after", "cycle_epochs", "warmup_epochs")
 
 
 class PlanError(ValueError):
@@ -35,6 +39,7 @@ class Model:
     image_size: int
     trials_left: int
     cost: Cost | None
+    measured: str | None = None  # when, ISO 8601
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,11 @@ class Plan:
         return {**asdict(self), "left": self.left, "excluded": [one._asdict() for one in self.excluded]}
 
 
-def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
-    """Look at the folder and the data, and time a few steps of each distinct model; the data are prepared on the way."""
+def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
+    """Look at the folder and the data, and time a few steps of each distinct model; the data are prepared on the way.
+
+    What was measured here within a day is taken as it is, unless `is_anew`. Raises PlanError.
+    """
     sweeping = Sweeping.of(sweep, experiment)
     search = sweeping.search(1)
     ended = Counter(
@@ -72,11 +80,20 @@ def reckon(sweep: Sweep, experiment: Experiment) -> Plan:
         model = canonical_json(to_plain(settings.model))
         groups.setdefault((model, settings.train.batch_size, settings.data.input_size), []).append(settings)
     share = share_of(sweeping)
-    at_once, machine = share.fits_here(), decide(share.device, share.cpus, 1)
-    costs = {key: _cost(group[0], experiment, machine) for key, group in list(groups.items())[:MAX_MEASURED]}
-    models = tuple(Model(*key, len(group), costs.get(key)) for key, group in groups.items())
-    seconds = _seconds(groups, costs, experiment, at_once)
+    firsts = [(key, group[0]) for key, group in groups.items()][:MAX_MEASURED]
+    known = {key: _measured(first, sweeping, share, is_anew) for key, first in firsts}
+    at_once = share.fits_here()
+    seconds = _seconds(groups, {key: measured.cost for key, measured in known.items()}, experiment, at_once)
+    models = tuple(_model(key, len(group), known.get(key)) for key, group in groups.items())
     return Plan(experiment.name, search.total, dict(ended), at_once, models, seconds, sweeping.excluded())
+
+
+def _model(key: tuple[str, int, int], trials_left: int, measured: Measured | None) -> Model:
+    if measured is None:
+        return Model(*key, trials_left, None)
+    return Model(
+        *key, trials_left, measured.cost, datetime.fromtimestamp(measured.at, UTC).isoformat(timespec="seconds")
+    )
 
 
 def _differ(experiment: Experiment) -> bool:
@@ -85,11 +102,22 @@ def _differ(experiment: Experiment) -> bool:
     return any(section in ("model", "data") or name in COSTLY for section, name, *_ in steps)
 
 
-def _cost(settings: Settings, experiment: Experiment, machine: Machine) -> Cost:
+def _measured(settings: Settings, sweeping: Sweeping, share: Share, is_anew: bool) -> Measured:
+    config = config_for(settings, sweeping.fingerprints(settings.data), code_of(settings.model.name))
+    train = {name: value for name, value in config["train"].items() if name not in (*RATES, "epochs")}
+    asked = {**config, "train": train, "seed": None, "device": share.device, "threads": share.cpus}
+    known = None if is_anew else costs.recall(default_cache(), asked)
+    return known or costs.keep(default_cache(), asked, _cost(settings, sweeping.experiment, share))
+
+
+def _cost(settings: Settings, experiment: Experiment, share: Share) -> Cost:
+    from sweeper.training.estimate import measure
+    from sweeper.training.machine import decide
+
     dataset = prepare_at(experiment.data, settings.data)
     indices = split(dataset, settings.data.split)
     try:
-        return measure(settings, dataset, indices, machine)
+        return measure(settings, dataset, indices, decide(share.device, share.cpus, 1))
     except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing is lost
         told = f"{type(error).__name__}: {error}"
         raise PlanError(f"model {canonical_json(to_plain(settings.model))} cannot be trained: {told}") from error
@@ -121,8 +149,15 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
             console.print(
                 f"      {model.cost.parameters:,} parameters, {model.cost.gflop_per_image:.3g} GFLOP an image, "
                 f"{model.cost.training_mib:,.0f} MiB of weights in training, {model.cost.images_per_second:,.0f} images/s"
+                f"{_told_when(model)}"
             )
     if plan.excluded:
         console.print(told_excluded(plan.excluded), markup=False)
     if plan.seconds is not None and plan.left:
         console.print(f"about {duration(plan.seconds)} of training here, {plan.at_once} trials at once, before pruning")
+
+
+def _told_when(model: Model) -> str:
+    """When a model was measured, if that was not just now."""
+    age = datetime.now(UTC) - datetime.fromisoformat(model.measured or "")
+    return f" (measured {duration(age.total_seconds())} ago)" if age > JUST_NOW else ""

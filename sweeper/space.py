@@ -4,6 +4,7 @@ import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from sweeper.experiment import Search
@@ -16,6 +17,13 @@ class Choice:
     """One of some values. A linked axis has tuples, one value for each of its names."""
 
     values: tuple[Any, ...]
+
+    def __contains__(self, value: Any) -> bool:
+        return repr(_written(value)) in self._all_written
+
+    @cached_property
+    def _all_written(self) -> frozenset[str]:
+        return frozenset(repr(_written(value)) for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -124,9 +132,8 @@ def _values(axis: Axis) -> list[Cell]:
 
 def _fits(axis: Axis, values: tuple[Any, ...]) -> bool:
     match axis.domain:
-        case Choice(allowed):
-            given = values if len(values) > 1 else values[0]
-            return any(same(given, value) for value in allowed)
+        case Choice() as choice:
+            return (values if len(values) > 1 else values[0]) in choice
         case Uniform(low, high):
             return type(values[0]) in (int, float) and low <= values[0] <= high
         case Int(low, high):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from sweeper.experiment import Resources
+from sweeper.launch.share import device_here
 from sweeper.store import Machine, Sweep
 from sweeper.training import machine
 
@@ -28,7 +29,7 @@ def here() -> Machine:
 
 
 def test_a_cpu_is_chosen_where_no_gpu_is_wanted() -> None:
-    assert machine.device_here(CPU) == "cpu"
+    assert device_here(CPU) == "cpu"
 
 
 def test_the_precision_is_the_fast_one_of_the_processor(here: Machine) -> None:
@@ -37,7 +38,7 @@ def test_the_precision_is_the_fast_one_of_the_processor(here: Machine) -> None:
 
 @no_gpu
 def test_a_cpu_is_chosen_where_no_gpu_is() -> None:
-    assert machine.device_here(Resources()) == "cpu"
+    assert device_here(Resources()) == "cpu"
 
 
 def test_a_trial_has_the_threads_of_its_cpus() -> None:

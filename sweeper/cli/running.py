@@ -92,15 +92,22 @@ def resume(
 
 @app.command()
 def plan(
-    file: FileArgument, settings: SetOption = None, storage: StorageOption = STORAGE, as_json: JsonOption = False
+    file: FileArgument,
+    settings: SetOption = None,
+    storage: StorageOption = STORAGE,
+    is_anew: Annotated[
+        bool, typer.Option("--measure", help="Time the models anew; else what was measured here within a day is taken.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what `run` would do: trials, what is done already, parameters, FLOPs, memory, time. Runs nothing."""
-    from sweeper.planning import print_plan, reckon
     from sweeper.store import Sweep
 
     experiment = absolute(read(file, settings))
+    from sweeper.planning import print_plan, reckon
+
     sweep = Sweep(storage, experiment.name)
-    reckoned = reckon(sweep, with_numbers(experiment, sweep, keep=False))
+    reckoned = reckon(sweep, with_numbers(experiment, sweep, keep=False), is_anew)
     print(json.dumps(reckoned.as_json(), indent=1)) if as_json else print_plan(reckoned)
 
 

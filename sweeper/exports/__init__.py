@@ -68,6 +68,6 @@ def _write(path: str, content: bytes) -> None:
     if os.path.isdir(path):
         raise ExportError(f"{path} is a folder; give the name of a file")
     try:
-        Folder(".").write(path, content)
+        Folder(os.path.dirname(path)).write(os.path.basename(path), content)
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror}") from error

@@ -1,14 +1,14 @@
 """What one trial reserves of a machine, and how many trials run side by side."""
 
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sweeper.data import prepare_at
 from sweeper.data.split import split
-from sweeper.experiment import Experiment, Settings, to_plain
+from sweeper.experiment import Experiment, Resources, Settings, to_plain
+from sweeper.hardware import cores_here, gpus_here
 from sweeper.launch.sweeping import Sweeping
 from sweeper.trial import canonical_json
 
@@ -58,9 +58,7 @@ class Share:
 
     def fits_here(self) -> int:
         """How many fit on this machine as Ray sees it; `inline` runs one at a time, but decides alike."""
-        import torch
-
-        return self.fits(max(cores_here(), self.cpus), torch.cuda.device_count())
+        return self.fits(max(cores_here(), self.cpus), gpus_here())
 
 
 @dataclass(frozen=True)
@@ -77,22 +75,19 @@ class Place:
 
 
 def here(device: str) -> Place:
-    gpus = 0
-    if device == "cuda":
-        import torch
-
-        gpus = torch.cuda.device_count()
-
     def call(function: Callable[..., Any], arguments: Sequence[Any], cpus: int, gpus: int) -> Any:
         return function(*arguments)
 
-    return Place(device, cores_here(), gpus, call)
+    return Place(device, cores_here(), gpus_here() if device == "cuda" else 0, call)
+
+
+def device_here(resources: Resources) -> str:
+    """A GPU where there is one and it is wanted."""
+    return "cuda" if resources.gpus_per_trial != 0 and gpus_here() else "cpu"
 
 
 def share_of(sweeping: Sweeping, place: Place | None = None) -> Share:
     """What a trial of the sweep reserves: as its first machine decided, or decided now."""
-    from sweeper.training.machine import device_here
-
     resources, machine = sweeping.experiment.resources, sweeping.sweep.machine()
     place = place or here(machine.device if machine else device_here(resources))
     device = place.device
@@ -168,8 +163,3 @@ def fastest_threads(experiment: Experiment, settings: Settings, cores: int) -> i
     dataset = prepare_at(experiment.data, settings.data)
     machine = decide("cpu", 1, 1)
     return cores if is_one_on_all_faster(settings, dataset, split(dataset, settings.data.split), machine, cores) else 1
-
-
-def cores_here() -> int:
-    """The CPUs that this process may run on."""
-    return len(os.sched_getaffinity(0))

@@ -1,11 +1,11 @@
 """What a model costs on this machine: parameters, FLOPs, memory and seconds, from a few steps that change nothing."""
 
 import time
-from dataclasses import dataclass
 
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from sweeper.costs import Cost
 from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Settings
@@ -14,16 +14,6 @@ from sweeper.training.feed import Batch
 from sweeper.training.loop import Trainer, peak_memory_mib
 
 MEASURED_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Of one model at one batch size. FLOPs count forward and backward, a multiply-add as two."""
-
-    parameters: int
-    gflop_per_image: float
-    training_mib: float
-    images_per_second: float
 
 
 def measure(settings: Settings, dataset: Dataset, indices: Indices, machine: Machine) -> Cost:

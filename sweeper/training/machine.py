@@ -8,6 +8,7 @@ import torch
 
 import sweeper
 from sweeper.experiment import Resources
+from sweeper.hardware import cpu_facts, cpu_flags
 from sweeper.store import Machine
 
 
@@ -40,11 +41,6 @@ def decide(device: str, threads: int, trials_at_once: int, kind: Kind | None = N
         window=1 if trials_at_once == 1 else 2 * trials_at_once,
         software=software(),
     )
-
-
-def device_here(resources: Resources) -> str:
-    """A GPU where there is one and it is wanted."""
-    return "cuda" if torch.cuda.is_available() and resources.gpus_per_trial != 0 else "cpu"
 
 
 def honour(machine: Machine, resources: Resources) -> None:
@@ -118,18 +114,3 @@ def has_fast_bfloat16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
     return bool({"amx_bf16", "avx512_bf16"} & cpu_flags())
-
-
-def cpu_flags() -> set[str]:
-    """The CPU's feature flags."""
-    return set(cpu_facts().get("flags", "").split())
-
-
-def cpu_facts() -> dict[str, str]:
-    """What Linux says of the first CPU; nothing elsewhere."""
-    if not os.path.exists("/proc/cpuinfo"):
-        return {}
-    with open("/proc/cpuinfo") as file:
-        first, _, _ = file.read().partition("\n\n")
-    pairs = (line.partition(":") for line in first.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -11,7 +11,7 @@ from sweeper.tracking.names import original_name
 from tests.command import check_mlflow, here, table
 from tests.images import encoded, write_folder
 
-PLACE = "a b'c\"d#e?f%20g[h]{i}*é🐟 $HOME `x` ;&|<y> :z me@work\u202e"
+PLACE = "a b'c\"d#e?f%20g[h]{i}*é🐟 $HOME `x` ;&|<y> :z ::y me@work\u202e"
 TWINS = ("éclair", "e\u0301clair", "Cat", "cat", "a", "a ", " a")
 CLASSES = (
     *TWINS, "nan", "None", "true", "1", "=SUM(A1)", "<script>alert(1)<", "-rf", "%s", "{}", "a,b", "tab\there",
