@@ -33,13 +33,12 @@ class Stopping:
     """The signals that a run has received, and what they do.
 
     While trials run the first one halts them; at other times it raises Stopped. Trials may end their epoch after SIGINT,
-    from a person who can ask again (the second ends the process at once), but not after the others, whose sender kills
-    soon: after those the process ends within seven seconds.
+    from a person who can ask again, but not after the others, whose sender kills soon. `limit` ends the process at once
+    after a second SIGINT, and seven seconds after one of the others.
     """
 
     def __init__(self) -> None:
         self.received: list[int] = []
-        self.heard_at = 0.0
         self.halt: Halt | None = None
         self.is_cutting = self.is_unheard = False
 
@@ -61,11 +60,8 @@ class Stopping:
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        is_first, since = not self.received, time.monotonic() - self.heard_at
-        if number == signal.SIGINT and not is_first and since > ECHO_SECONDS:
-            leave_now(128 + number)
+        is_first = not self.received
         self.received.append(number)
-        self.heard_at = time.monotonic()
         if self.halt:
             is_urgent = number != signal.SIGINT
             if is_urgent and self.is_cutting:
@@ -111,11 +107,13 @@ def leave_now(code: int) -> NoReturn:
 
 
 def limit(numbers: socket.socket) -> None:
-    """End this process seven seconds after the first signal whose sender kills soon, whatever it does then.
+    """End this process at the second SIGINT, and seven seconds after the first signal whose sender kills soon.
 
-    In a thread of its own: what the main thread is in the midst of, a step of a large network, may outlast that.
+    In a thread of its own: what the main thread is in the midst of, a step of a large network, may outlast that, and
+    Python takes two signals that come meanwhile for one.
     """
-    code, end = 0, math.inf
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # they reach this thread while the main one blocks them
+    code, end, heard_at = 0, math.inf, 0.0
     while True:
         numbers.settimeout(None if math.isinf(end) else max(0.001, end - time.monotonic()))
         try:
@@ -124,11 +122,14 @@ def limit(numbers: socket.socket) -> None:
             leave_now(code)
         if not received:
             return
-        number = received[0]
-        if number in SIGNALS:
-            code = code or 128 + number
-            if number != signal.SIGINT:
-                end = min(end, time.monotonic() + LIMIT_SECONDS)
+        number, now = received[0], time.monotonic()
+        if number not in SIGNALS:
+            continue
+        if number == signal.SIGINT and code and now - heard_at > ECHO_SECONDS:
+            leave_now(128 + number)
+        code, heard_at = code or 128 + number, now
+        if number != signal.SIGINT:
+            end = min(end, now + LIMIT_SECONDS)
 
 
 @contextmanager

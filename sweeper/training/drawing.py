@@ -45,7 +45,9 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     """Pillow's own font, in pixels."""
     found = ImageFont.load_default(size)
     assert isinstance(found, ImageFont.FreeTypeFont), "Pillow is built with FreeType"
-    return found
+    return found.font_variant(
+        layout_engine=ImageFont.Layout.BASIC
+    )  # what is drawn needs no shaping, which takes longer
 
 
 def readable(text: str) -> str:
@@ -112,7 +114,7 @@ def sheet(title: str, tiles: Sequence[Tile]) -> bytes:
 def png(image: Image.Image) -> bytes:
     """An image as the bytes of a PNG file."""
     file = io.BytesIO()
-    image.save(file, "PNG")
+    image.save(file, "PNG", compress_level=3)  # in half the time, and a third larger
     return file.getvalue()
 
 
@@ -129,11 +131,13 @@ class _Text:
     def page(self, palette: Image.Image) -> Image.Image:
         """The text on paper, in the last colours of a palette (see `_palette`)."""
         first = 256 - SHADES * len(CAPTIONS)
-        page_HW = np.full(self.layers[INK].size[::-1], first - 1, np.uint8)
+        page = Image.new("L", self.layers[INK].size, first - 1)
+        shades = [(amount * SHADES + 127) // 255 for amount in range(256)]
         for at, layer in enumerate(self.layers.values()):
-            shade_HW = (np.asarray(layer).astype(int) * SHADES + 127) // 255
-            page_HW[shade_HW > 0] = (first + at * SHADES - 1 + shade_HW)[shade_HW > 0]
-        page = Image.fromarray(page_HW).convert("P")
+            if layer.getbbox():
+                colours = [first + at * SHADES - 1 + shade for shade in shades]
+                page.paste(layer.point(colours), mask=layer.point([255 * (shade > 0) for shade in shades]))
+        page = page.convert("P")
         page.putpalette(palette.getpalette() or [])
         return page
 

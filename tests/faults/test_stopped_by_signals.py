@@ -35,6 +35,11 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def told_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONFAULTHANDLER", "1")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def heard() -> Iterator[None]:
     """Commands hear every signal, even where the tests were begun under `nohup` or in a shell's background."""
@@ -83,6 +88,15 @@ def in_terminal(*words: str) -> Iterator[Terminal]:
         if terminal.process.poll() is None:
             terminal.process.kill()
         terminal.process.wait(timeout=SECONDS)
+
+
+def errors_of(process: subprocess.Popen[str]) -> str:
+    """What a process has told on stderr once it has ended; of one that hangs, what each of its threads does."""
+    try:
+        return process.communicate(timeout=SECONDS)[1]
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # Python tells of its threads, even where one keeps the others from running
+        return pytest.fail(process.communicate(timeout=SECONDS)[1])
 
 
 def run_words(file: Path, storage: Path, executor: str, *more: str) -> list[str]:
@@ -192,13 +206,18 @@ def test_a_terminal_that_takes_no_more_output_does_not_hold_up_the_end() -> None
         assert terminal.process.wait(timeout=SECONDS) == 143
 
 
+@pytest.mark.parametrize(("numbers", "code"), [((signal.SIGTERM,), 143), ((signal.SIGINT, signal.SIGINT), 130)])
 @pytest.mark.usefixtures("only_long")
-def test_a_step_that_no_signal_interrupts_ends_with_its_process(file: Path, tmp_path: Path) -> None:
+def test_a_step_that_no_signal_interrupts_ends_with_its_process(
+    numbers: tuple[signal.Signals, ...], code: int, file: Path, tmp_path: Path
+) -> None:
     longer = [*BUSY, "--set", "model.name=tests.faults.networks:one_long_step"]
     with started("run", file, "--storage", tmp_path, "--executor", "inline", *longer) as process:
         until(lambda: "RUNNING" in statuses(tmp_path), process)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=QUICKLY) == 143
+        for number in numbers:
+            process.send_signal(number)
+            time.sleep(0.3)  # a person's second key
+        assert process.wait(timeout=QUICKLY) == code
     sweeper("run", file, "--storage", tmp_path, "--executor", "inline")
     assert "RUNNING" not in statuses(tmp_path)
 
@@ -219,7 +238,7 @@ def test_stopped_at_any_moment_it_ends_as_if_never_stopped(
             if process.poll() is None:
                 (os.killpg if draw.random() < 0.5 else os.kill)(process.pid, number)
             since = time.monotonic()
-            _, errors = process.communicate(timeout=SECONDS)
+            errors = errors_of(process)
         told = f"{executor} {number.name} after {delay:.1f} s: {errors}"
         if process.returncode == 0:
             break
