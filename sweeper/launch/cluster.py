@@ -40,6 +40,7 @@ OPEN = (
     "says how to turn it on"
 )
 LOST = "its node has died"
+UNREACHED = "may or may not have been executed on the actor"  # half a minute before its node is known to be dead
 PAUSE_SECONDS = 2.0
 Say = Callable[[str], object]
 
@@ -94,10 +95,12 @@ class Cluster:
             self.say(f"{self.unfit[node]} is left out: {why}")
 
     def told_lost(self, node: str | None, death: str) -> str | None:
-        """Why a worker's death is its node's doing and not its trial's, if it is: the node is lost, or not looked at yet."""
+        """Why a worker's death is its node's doing and not its trial's, if it is: lost, out of reach, or not looked at yet."""
         up = {one.id for one in nodes_up()}
         if (node and node not in up) or LOST in death:
             return "its node was lost"
+        if UNREACHED in death:
+            return "its node cannot be reached"
         return "its node was not looked at yet" if self.looking and node not in self.fit else None
 
     def _settle(self) -> tuple[Share, Kind]:

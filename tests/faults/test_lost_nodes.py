@@ -154,7 +154,8 @@ def test_what_is_wrong_with_a_cluster_is_told_before_anything_trains(
     (copied / "sweeper" / "__init__.py").write_text('"""Older."""\n\n__version__ = "0.0.9"\n')
     ray.add(1, environment={"PYTHONPATH": str(copied)})
     ray.wait()
-    assert "worker-3 (10.77.0.5) has sweeper 0.0.9" in refused()
+    # From elsewhere: Ray has a driver's current folder searched first on every node, this project's own where that is it.
+    assert "worker-3 (10.77.0.5) has sweeper 0.0.9" in refused(cwd=tmp_path)
 
 
 def test_a_node_that_joins_and_does_not_fit_is_left_out_and_the_sweep_goes_on(
