@@ -66,12 +66,12 @@ class Folder:
     def below(self, kind: type[F], *names: str) -> F:
         """A folder of some kind below this one, on the same filesystem: asking for that anew takes longer than a read."""
         folder = object.__new__(kind)
-        folder.url, folder.path = "/".join([self.url, *names]), "/".join([self.path, *names])
+        folder.url, folder.path = ("/".join([above.rstrip("/"), *names]) for above in (self.url, self.path))
         folder.fs, folder.is_local = self.fs, self.is_local
         return folder
 
     def at(self, name: str) -> str:
-        return f"{self.path}/{name}" if name else self.path
+        return f"{self.path.rstrip('/')}/{name}" if name else self.path
 
     def told(self, name: str) -> str:
         """Where a file is, for people."""

@@ -20,7 +20,7 @@ def gpus_here() -> int:
         return 0
     import torch
 
-    return torch.cuda.device_count()
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0  # a count alone has those that do not start
 
 
 def cpu_flags() -> set[str]:

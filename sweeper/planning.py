@@ -80,9 +80,9 @@ def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
         model = canonical_json(to_plain(settings.model))
         groups.setdefault((model, settings.train.batch_size, settings.data.input_size), []).append(settings)
     share = share_of(sweeping)
+    at_once = share.fits_here()
     firsts = [(key, group[0]) for key, group in groups.items()][:MAX_MEASURED]
     known = {key: _measured(first, sweeping, share, is_anew) for key, first in firsts}
-    at_once = share.fits_here()
     seconds = _seconds(groups, {key: measured.cost for key, measured in known.items()}, experiment, at_once)
     models = tuple(_model(key, len(group), known.get(key)) for key, group in groups.items())
     return Plan(experiment.name, search.total, dict(ended), at_once, models, seconds, sweeping.excluded())
@@ -105,9 +105,17 @@ def _differ(experiment: Experiment) -> bool:
 def _measured(settings: Settings, sweeping: Sweeping, share: Share, is_anew: bool) -> Measured:
     config = config_for(settings, sweeping.fingerprints(settings.data), code_of(settings.model.name))
     train = {name: value for name, value in config["train"].items() if name not in (*RATES, "epochs")}
-    asked = {**config, "train": train, "seed": None, "device": share.device, "threads": share.cpus}
+    asked = {**config, "train": train, "seed": None, "device": _device(share), "threads": share.cpus}
     known = None if is_anew else costs.recall(default_cache(), asked)
     return known or costs.keep(default_cache(), asked, _cost(settings, sweeping.experiment, share))
+
+
+def _device(share: Share) -> str:
+    if share.device == "cpu":
+        return share.device
+    from sweeper.training.machine import processor
+
+    return processor(share.device)
 
 
 def _cost(settings: Settings, experiment: Experiment, share: Share) -> Cost:
@@ -115,9 +123,9 @@ def _cost(settings: Settings, experiment: Experiment, share: Share) -> Cost:
     from sweeper.training.machine import decide
 
     dataset = prepare_at(experiment.data, settings.data)
-    indices = split(dataset, settings.data.split)
+    indices, machine = split(dataset, settings.data.split), decide(share.device, share.cpus, 1)
     try:
-        return measure(settings, dataset, indices, decide(share.device, share.cpus, 1))
+        return measure(settings, dataset, indices, machine)
     except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing is lost
         told = f"{type(error).__name__}: {error}"
         raise PlanError(f"model {canonical_json(to_plain(settings.model))} cannot be trained: {told}") from error

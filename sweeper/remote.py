@@ -1,7 +1,6 @@
 """Remote filesystems: opened without stale listings, waited for while they are out, their errors said in sentences."""
 
 import errno
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,7 +46,8 @@ def _standing(root: str) -> _Standing:
 def open_filesystem(url: str) -> tuple[Any, str]:
     """The filesystem of a URL and the path in it. Raises StoreError for one that cannot be had here."""
     if "://" not in url:  # fsspec would take the :: in a folder's name for its own
-        return fsspec.filesystem("file"), os.path.abspath(os.path.expanduser(url))
+        local = fsspec.filesystem("file")
+        return local, local._strip_protocol(url)
     protocol = url.partition("://")[0]
     # Listings are not remembered: other processes write too, and a stale one hides what they wrote.
     options = {} if protocol in ("file", "local") else {"use_listings_cache": False}

@@ -40,7 +40,7 @@ class Stopping:
     def __init__(self) -> None:
         self.received: list[int] = []
         self.halt: Halt | None = None
-        self.is_cutting = self.is_unheard = False
+        self.is_cutting = self.is_unheard = self.is_over = False
 
     @property
     def code(self) -> int:
@@ -62,6 +62,8 @@ class Stopping:
         """Handle a signal."""
         is_first = not self.received
         self.received.append(number)
+        if self.is_over:
+            return
         if self.halt:
             is_urgent = number != signal.SIGINT
             if is_urgent and self.is_cutting:
@@ -110,7 +112,8 @@ def limit(numbers: socket.socket) -> None:
     """End this process at the second SIGINT, and seven seconds after the first signal whose sender kills soon.
 
     In a thread of its own: what the main thread is in the midst of, a step of a large network, may outlast that, and
-    Python takes two signals that come meanwhile for one.
+    Python takes two signals that come meanwhile for one. Where something keeps this thread from running too, two SIGINTs are
+    read at once, as if one were the other's echo: the third ends the process.
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # they reach this thread while the main one blocks them
     code, end, heard_at = 0, math.inf, 0.0
@@ -143,11 +146,12 @@ def hearing(stopping: Stopping) -> Iterator[None]:
     heard, told = socket.socketpair()
     told.setblocking(False)
     wakeup = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=limit, args=(heard,), name="limit", daemon=True).start()
     try:
+        threading.Thread(target=limit, args=(heard,), name="limit", daemon=True).start()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         yield
     finally:
+        stopping.is_over = True  # a signal that comes while this is undone is noted, and stops nothing
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         signal.set_wakeup_fd(wakeup)
         if stopping.received:

@@ -10,7 +10,7 @@ import pytest
 
 from sweeper import costs
 from sweeper.costs import Cost, keep, recall
-from sweeper.folder import Folder
+from sweeper.folder import Folder, sealed_json
 from tests.command import here, sweeper
 
 COST = Cost(parameters=7850, gflop_per_image=0.5, training_mib=12.25, images_per_second=1234.5)
@@ -21,6 +21,7 @@ data: {name: digits, image_size: 8, augment: []}
 model: {name: logistic_regression}
 train: {epochs: 2, batch_size: 64}
 search: {space: {lr: [0.1, 0.2]}}
+resources: {gpus_per_trial: 0}
 """
 
 
@@ -55,7 +56,9 @@ def test_a_cost_of_another_day_is_not_taken_and_is_forgotten(
     assert not old.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 40, b'{"at": 1}', b'{"cost": {"parameters": 1}, "at": 1}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 40, b"{}", sealed_json({"at": 1}), sealed_json({"cost": {"a": 1}, "at": 1})]
+)
 def test_what_is_damaged_is_measured_anew(tmp_path: Path, content: bytes) -> None:
     keep(tmp_path, ASKED, COST)
     (file,) = (tmp_path / "costs").iterdir()

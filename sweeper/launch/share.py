@@ -58,7 +58,7 @@ class Share:
 
     def fits_here(self) -> int:
         """How many fit on this machine as Ray sees it; `inline` runs one at a time, but decides alike."""
-        return self.fits(max(cores_here(), self.cpus), gpus_here())
+        return self.fits(max(cores_here(), self.cpus), gpus_here() if self.gpus else 0)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sweeper.stopping import Stopping, hearing
 from tests.command import ROOT, check_mlflow, ended, here, started, sweeper, until
 from tests.faults.sweeps import BUSY, GRID, SECONDS, TRIALS, check_alike, environment, statuses, undisturbed_storage
 
@@ -186,6 +187,22 @@ def test_a_trial_in_a_long_epoch_is_cut_off_when_the_sender_will_not_wait(file: 
     assert process.returncode == 143
     assert "stopped; 1 trials go on from their last checkpoints" in errors
     assert statuses(tmp_path) == {"KILLED"}
+
+
+def test_a_signal_while_hearing_ends_is_noted_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, wakeup = signal.getsignal(signal.SIGTERM), signal.set_wakeup_fd
+
+    def then_signalled(*arguments: int) -> int:
+        had = wakeup(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+        return had
+
+    with hearing(stopping := Stopping()):
+        monkeypatch.setattr(signal, "set_wakeup_fd", then_signalled)
+    assert stopping.received == [signal.SIGTERM]
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 STALLED = """
