@@ -59,8 +59,8 @@ class View:
         self.console, self.experiment = console, experiment
         self.metric = experiment.objective.metric
         self.standing = Standing(experiment.train.epochs, total, dict(ended))
-        self.scores: dict[str, tuple[float, Trial]] = {}
-        self.best: tuple[float, Trial] | None = None
+        self.scores: dict[str, tuple[float, str]] = {}  # value and name, by key
+        self.best: tuple[float, str] | None = None
         self.live: Live | None = None
 
     def __enter__(self) -> "View":
@@ -105,17 +105,17 @@ class View:
         if value is None or not math.isfinite(value):
             return
         if trial.key not in self.scores or self._is_better(value, self.scores[trial.key]):
-            self.scores[trial.key] = (value, trial)
+            self.scores[trial.key] = (value, trial.name)
         if self.best is None or self._is_better(value, self.best):
-            self.best = (value, trial)
+            self.best = (value, trial.name)
 
-    def _is_better(self, value: float, than: tuple[float, Trial]) -> bool:
+    def _is_better(self, value: float, than: tuple[float, str]) -> bool:
         return value > than[0] if self.experiment.objective.mode == "max" else value < than[0]
 
     def _forget(self, trial: Trial) -> None:
         """A trial that diverged or failed is the best no more."""
-        self.scores.pop(trial.key, None)
-        if self.best is not None and self.best[1].key == trial.key:
+        score = self.scores.pop(trial.key, None)
+        if score is not None and score == self.best:
             sign = 1 if self.experiment.objective.mode == "max" else -1
             self.best = max(self.scores.values(), key=lambda score: sign * score[0], default=None)
 
@@ -149,7 +149,7 @@ class View:
             value = f"{self.metric} {row[self.metric]:.4f}" if row and self.metric in row else ""
             epochs = trial.config["train"]["epochs"]
             running.add_row(f"{trial.number:>5}", trial.name, f"epoch {epoch}/{epochs}", value)
-        best = Text(f"best {self.metric} {self.best[0]:.4f}  {self.best[1].name}" if self.best else "", style="green")
+        best = Text(f"best {self.metric} {self.best[0]:.4f}  {self.best[1]}" if self.best else "", style="green")
         return Group(head, running, best)
 
 

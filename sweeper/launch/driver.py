@@ -47,7 +47,6 @@ class Driver:
         self.sweep, self.experiment, self.search, self.listeners = sweep, experiment, search, listeners
         self.histories: dict[str, tuple[Row, ...]] = {}
         self.running: set[str] = set()
-        self.ended: list[tuple[Trial, Result]] = []
         self.halt_deadline: float | None = None
         self.trouble: str | None = None
         self.saved_epochs: dict[str, int] = {}
@@ -125,7 +124,6 @@ class Driver:
         if result is None:
             return
         self.search.tell(trial, result)
-        self.ended.append((trial, result))
         self._keep_best_model(trial, result)
         for listener in self.listeners:
             listener.ended(trial, result)

@@ -230,6 +230,7 @@ class _Ending(_Unsaved, TrialProgressCallback):
         """Nothing: `_Reporting` took it in."""
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        _forget(trial)
         key = trial.config["key"]
         state = self.states.pop(key, State())
         if state.error:
@@ -239,10 +240,17 @@ class _Ending(_Unsaved, TrialProgressCallback):
         self.driver.end(_trial(self.driver, trial), folder.read_result() if folder.exists("result.json") else None)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        _forget(trial)
         state = self.states.pop(trial.config["key"], State())
         death = _death(trial)
         lost = self.nodes.told_lost(state.node, death) if self.nodes and not state.error else None
         self.driver.fail(_trial(self.driver, trial), state.error or lost or death, is_own=lost is None)
+
+
+def _forget(trial: TuneTrial) -> None:
+    """Drop Tune's own statistics of an ended trial's numbers, 15 kB that it would keep to the end of the sweep."""
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
 
 
 def _death(trial: TuneTrial) -> str:
