@@ -147,4 +147,4 @@ def test_lost_nodes_use_up_patience_only_where_a_trial_gets_no_further(
         driver.saved_epochs[trial.key] = saved_epoch
         driver.fail(trial, "its node was lost", is_own=False)
     assert bool(driver.again) is survives
-    assert bool(driver.ended) is not survives
+    assert driver.sweep.trial(trial.key).exists("result.json") is not survives

@@ -127,7 +127,7 @@ def test_out_of_memory_alone_counts_as_any_failure(file: Path, tmp_path: Path) -
         assert trial.number == 0
         driver.begin(trial.key)
         driver.fail(trial, OUT_OF_MEMORY)
-    assert [(ended.number, result.state) for ended, result in driver.ended] == [(0, TrialState.FAILED)]
+    assert [(record.trial.number, record.state) for record in driver.sweep.records()] == [(0, TrialState.FAILED)]
     assert names(driver, 1) == [1]
 
 
@@ -147,7 +147,9 @@ def test_a_worker_that_dies_after_the_result_of_its_trial_costs_nothing(file: Pa
     assert trial
     driver.sweep.trial(trial.key).write_result(Result(TrialState.COMPLETE, summary={"val/top1": 1.0}, artifacts={}))
     driver.fail(trial, "its worker died: killed, or out of memory")
-    assert [(ended.number, result.state) for ended, result in driver.ended] == [(0, TrialState.COMPLETE)]
+    assert not driver.running
+    assert not driver.again
+    assert [(record.trial.number, record.state) for record in driver.sweep.records()] == [(0, TrialState.COMPLETE)]
 
 
 @pytest.mark.usefixtures("only_long")
