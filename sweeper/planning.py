@@ -23,7 +23,18 @@ from sweeper.trial import TrialState, canonical_json, config_for, settings_for
 MAX_MEASURED = 12
 COSTLY = ("batch_size", "epochs", "optimizer", "precision", "ema")
 JUST_NOW = timedelta(minutes=1)
-RATES = ("lr", "schedule", "step_size", "gamma", "min_lr", "patience", "stop_after", "cycle_epochs", "warmup_epochs")
+FREE = (  # of `train`, what changes nothing of a step's cost
+    "epochs",
+    "lr",
+    "schedule",
+    "step_size",
+    "gamma",
+    "min_lr",
+    "patience",
+    "stop_after",
+    "cycle_epochs",
+    "warmup_epochs",
+)
 
 
 class PlanError(ValueError):
@@ -104,7 +115,7 @@ def _differ(experiment: Experiment) -> bool:
 
 def _measured(settings: Settings, sweeping: Sweeping, share: Share, is_anew: bool) -> Measured:
     config = config_for(settings, sweeping.fingerprints(settings.data), code_of(settings.model.name))
-    train = {name: value for name, value in config["train"].items() if name not in (*RATES, "epochs")}
+    train = {name: value for name, value in config["train"].items() if name not in FREE}
     asked = {**config, "train": train, "seed": None, "device": _device(share), "threads": share.cpus}
     known = None if is_anew else costs.recall(default_cache(), asked)
     return known or costs.keep(default_cache(), asked, _cost(settings, sweeping.experiment, share))
