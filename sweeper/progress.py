@@ -86,6 +86,9 @@ class View:
     def halting(self, running: int) -> None:
         self.console.print(f"stopping: {running} running trials end their epoch and save. Again: stop at once")
 
+    def stopped(self) -> None:
+        """Nothing: how to go on is told below the view."""
+
     def retried(self, trial: Trial, error: str) -> None:
         self.console.print(Text(f"trial {trial.number} ({trial.name}) will be tried again: {error}", style="yellow"))
 

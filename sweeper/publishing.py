@@ -45,7 +45,7 @@ def publish(
     try:
         return finish(publisher, sweep, experiment, console, register, is_new)
     except BaseException:  # the trials are published all the same
-        leave(publisher, sweep)
+        publisher.leave()
         raise
 
 
@@ -93,12 +93,6 @@ def _told_if_slow(publisher: Publisher, console: Console) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-
-
-def leave(publisher: Publisher, sweep: Sweep) -> None:
-    """Publish, quickly, that the sweep has stopped: what is saved so far, and no run left RUNNING."""
-    files = {"experiment.yaml": _without_passwords(sweep)} if sweep.exists() else {}
-    publisher.finish(sweep.all_records(), Parent(files, {}, is_over=False))
 
 
 def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], register: str | None) -> Parent:

@@ -14,7 +14,7 @@ from sweeper.launch.leaving_out import reasons
 from sweeper.launch.models import check_models
 from sweeper.progress import View
 from sweeper.provenance import note_code
-from sweeper.publishing import finish, leave, publish
+from sweeper.publishing import finish, publish
 from sweeper.search import Search
 from sweeper.showing import command
 from sweeper.stopping import Stopped, Stopping
@@ -101,13 +101,13 @@ def _run(
     except Stopped:
         stop = Stop(stopping.code, None, 0)
     except BaseException:
-        leave(publisher, sweep)
+        publisher.leave()
         raise
     lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
     if stop.trouble:
         console.print(stop.trouble, style="red", markup=False)
     console.print(f"stopped{lost}. Go on with: {command('resume', sweep)}")
-    leave(publisher, sweep)
+    publisher.leave()
     code = stop.code or FAILED
     if stop.has_lost_head:
         at_last.callback(end, code)

@@ -21,6 +21,7 @@ LIMIT_SECONDS = 7.0  # who sends SIGTERM often kills ten seconds later
 ECHO_SECONDS = 0.1  # `timeout` signals its command, and then the group that its command is in
 AGAIN_SECONDS = 0.05
 SHOW_CURSOR = b"\x1b[?25h"
+AT_ONCE = b"stopped at once. What is saved stays; MLflow may say RUNNING until `sweeper resume` or `sweeper sync`\n"
 
 Halt = Callable[[float | None], None]
 
@@ -97,13 +98,13 @@ def leave(code: int) -> NoReturn:
     leave_now(code)
 
 
-def leave_now(code: int) -> NoReturn:
+def leave_now(code: int, told: bytes = b"") -> NoReturn:
     """End this process at once, with those it started; what is saved stays saved."""
     try:
         kill_all(descendants(os.getpid()))
-        terminal = [sys.stderr.fileno()] if sys.stderr.isatty() else []
-        if select.select([], terminal, [], 0)[1]:  # one that takes no more output would hold this up for ever
-            os.write(terminal[0], SHOW_CURSOR)  # the live view hides it
+        told = (SHOW_CURSOR if sys.stderr.isatty() else b"") + told  # the live view hides it
+        if select.select([], [sys.stderr.fileno()], [], 0)[1]:  # one that takes no more would hold this up for ever
+            os.write(sys.stderr.fileno(), told)
     finally:
         os._exit(code)
 
@@ -122,14 +123,14 @@ def limit(numbers: socket.socket) -> None:
         try:
             received = numbers.recv(1)
         except TimeoutError:
-            leave_now(code)
+            leave_now(code, AT_ONCE)
         if not received:
             return
         number, now = received[0], time.monotonic()
         if number not in SIGNALS:
             continue
         if number == signal.SIGINT and code and now - heard_at > ECHO_SECONDS:
-            leave_now(128 + number)
+            leave_now(128 + number, AT_ONCE)
         code, heard_at = code or 128 + number, now
         if number != signal.SIGINT:
             end = min(end, now + LIMIT_SECONDS)

@@ -25,6 +25,7 @@ from mlflow import MlflowClient
 from mlflow_servers import dump, held
 from publishing import (
     ENDINGS,
+    STATUSES,
     a_parent,
     a_sweep,
     assert_published,
@@ -38,6 +39,7 @@ from publishing import (
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, note_published, stored_uri
 from sweeper.tracking.client import Client
+from sweeper.tracking.mlflow_store import SweepRuns
 from sweeper.tracking.values import METRICS_A_REQUEST, batches_of
 from sweeper.trial import Trial, TrialState
 
@@ -112,6 +114,35 @@ def test_a_live_sweep_ends_as_one_that_was_synced(tmp_path: Path, database: Path
     live(publisher, sweep.records(), pause=0.002)
     assert finish(publisher) == []
     assert_published(database, sweep)
+
+
+def test_a_stop_is_published_of_the_unfinished_trials_first(
+    tmp_path: Path, database: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stops a sweep may kill it soon: of trials that MLflow knows to have ended nothing is asked again."""
+    sweep = a_sweep(tmp_path, 12, ("complete", "failed", "complete", "running"))
+    states = {record.trial.key: record.state for record in sweep.records()}
+    known = [record for record in sweep.records() if record.result][:6]
+    publisher, told = Publisher(uri, sweep, experiment()), list[TrialState]()
+    publisher.start()
+    live(publisher, known)
+    while publisher.news:
+        time.sleep(0.01)
+    publish_one = SweepRuns.publish
+
+    def noted(self: SweepRuns, trial: Trial, *arguments: Any) -> None:
+        told.append(states[trial.key])
+        publish_one(self, trial, *arguments)
+
+    monkeypatch.setattr(SweepRuns, "publish", noted)
+    publisher.stopped()
+    assert publisher.leave() == []
+    assert told == [TrialState.RUNNING] * 3 + [TrialState.COMPLETE, TrialState.FAILED, TrialState.COMPLETE]
+    runs = held(database, sweep.identity())
+    assert {key: found[0]["status"] for key, found in runs.items()} == {
+        "": "KILLED",
+        **{key: STATUSES[state.value] for key, state in states.items()},
+    }
 
 
 def test_publishing_again_asks_for_next_to_nothing_and_changes_nothing(

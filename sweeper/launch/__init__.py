@@ -130,6 +130,8 @@ def _run(driver: Driver, execute: Callable[[Driver], None], stopping: Stopping, 
     with stopping.halting(driver.halt, is_cutting=is_here):
         execute(driver)
     if stopping.received or driver.trouble:
+        for listener in driver.listeners:  # before Ray is left, which on a busy machine takes seconds
+            listener.stopped()
         return Stop(stopping.code if stopping.received else None, driver.trouble, len(driver.running))
     return None
 

@@ -28,6 +28,9 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+QUIET_HERE = {
+    "RAY_task_events_report_interval_ms": "0"
+}  # for a dashboard; leaving Ray may wait 5 s to tell the last ones
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -41,7 +44,8 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head |
     `timeout`, Slurm and systemd send SIGTERM to a whole family of processes, and a terminal that closes SIGHUP. A cluster
     of our own does not hear them (as Ray does with SIGINT): it is needed until the trials have saved, and ends with us.
     """
-    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    quiet = QUIET if address else QUIET | QUIET_HERE
+    os.environ.update({name: value for name, value in quiet.items() if name not in os.environ})
     others = children(os.getpid())
     before, handler = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING), signal.getsignal(signal.SIGTERM)
     initialise = partial(

@@ -134,6 +134,11 @@ class SweepRuns:
             raise
         self._set_status(run, STATUS[state], result)
 
+    def has_ended(self, trial: Trial, result: Result) -> bool:
+        """Whether a trial's run is known to say how it ended."""
+        run = self.runs.get(trial.key)
+        return run is not None and _is_ended(run, result)
+
     def _created(
         self, trial: Trial, history: Sequence[Row], result: Result | None, tags: Mapping[str, str]
     ) -> _Published:

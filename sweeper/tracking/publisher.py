@@ -4,13 +4,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeper.experiment import Experiment
 from sweeper.redaction import without_password
-from sweeper.store import Record, Result, Row, Sweep
+from sweeper.store import Record, Result, Row, StoreError, Sweep
 from sweeper.tracking.news import News, news_of, news_of_end
 from sweeper.tracking.trouble import is_outage, sentence
 from sweeper.trial import Trial, TrialState
@@ -54,7 +55,7 @@ def set_up() -> None:
 
 
 class Publisher:
-    """Listens to a sweep and publishes it; see `launch.Listener`. Start it, then call `finish` once.
+    """Listens to a sweep and publishes it; see `launch.Listener`. Start it, then call `finish`, or `leave` where the sweep stops.
 
     The thread owns the connection. A trial's news stay in `news` until the store has them. After any trouble nothing
     that was known of the store is believed: runs are looked up again, as after a restart.
@@ -71,7 +72,7 @@ class Publisher:
         self.records: Sequence[Record] = ()
         self.missing: list[str] = ["the parent run"]
         self.trouble: str | None = None
-        self.is_outage = self.was_troubled = False
+        self.is_outage = self.was_troubled = self.is_leaving = False
         self.tries = self.troubles = 0
         self.deadline = self.busy_until = float("inf")
         self.runs: SweepRuns | None = None
@@ -93,7 +94,17 @@ class Publisher:
         """Nothing: the run goes on."""
 
     def halting(self, running: int) -> None:
-        """Nothing: `finish` ends the runs."""
+        """Nothing: `stopped` ends the runs."""
+
+    def stopped(self) -> None:
+        """Begin to publish that the sweep has stopped, unless its storage is out."""
+        with suppress(StoreError, OSError):
+            self._stop()
+
+    def _stop(self) -> None:
+        """Publish the stop: that no run is RUNNING first of all, and no more than is new."""
+        files = {"experiment.yaml": without_password(self.sweep.experiment()).encode()} if self.sweep.exists() else {}
+        self._close(self.sweep.all_records(), Parent(files, {}, is_over=False), is_leaving=True)
 
     def ended(self, trial: Trial, result: Result) -> None:
         self._tell(news_of_end(trial, result))
@@ -128,13 +139,27 @@ class Publisher:
 
         Waits for as long as something gets published, and 20 s more; for a store that hangs, a minute.
         """
+        self._close(records, parent)
+        return self._wait()
+
+    def leave(self) -> list[str]:
+        """As `finish`, of a sweep that stops."""
+        if not self.is_leaving:
+            self._stop()
+        return self._wait()
+
+    def _close(self, records: Sequence[Record], parent: Parent, is_leaving: bool = False) -> None:
+        """Let the thread publish the last news, those of trials without a result first, and then the parent run."""
         with self.changed:
             for record in records:
                 self._take(news_of(record))
-            self.records, self.parent = records, parent
+            self.news = dict(sorted(self.news.items(), key=lambda item: item[1].result is not None))
+            self.records, self.parent, self.is_leaving = records, parent, is_leaving
             self.deadline = time.monotonic() + self.patience
             self.busy_until = time.monotonic() + STALL_SECONDS
             self.changed.notify_all()
+
+    def _wait(self) -> list[str]:
         while self.thread.is_alive() and time.monotonic() < self.busy_until:
             self.thread.join(0.2)
         with self.changed:
@@ -181,10 +206,12 @@ class Publisher:
     def _round(self) -> bool:
         """Publish what there is to publish. Returns whether the store took it all."""
         with self.changed:
-            waiting = list(self.news.values())
+            waiting, was_leaving = list(self.news.values()), self.is_leaving
         went_well = self._attempt(self._connected)
         self.is_outage = not went_well
         for news in waiting if went_well else ():
+            if self.is_leaving != was_leaving:  # there is more urgent news now
+                break
             if not self._attempt(partial(self._publish, news)):
                 went_well = False
                 self._put_last(news)
@@ -215,7 +242,8 @@ class Publisher:
 
     def _publish(self, news: News) -> None:
         runs = self._connected()
-        runs.publish(news.trial, news.history, news.result, news.is_running)
+        if not (self.is_leaving and news.result and runs.has_ended(news.trial, news.result)):
+            runs.publish(news.trial, news.history, news.result, news.is_running)
         self.experiment_id, self.run_ids[news.trial.key] = runs.experiment_id, runs.runs[news.trial.key].run_id
         self.taken[news.trial.key] = news.ending
         with self.changed:
