@@ -35,8 +35,8 @@ from sweeper.launch.sweeping import Fingerprints
 from sweeper.reading import read_experiment
 from sweeper.search import Search
 from sweeper.store import Machine, Result, Row, Sweep
-from sweeper.training import fit
-from sweeper.training.machine import decide, settle
+from sweeper.training.fit import fit
+from sweeper.training.machine import decide, kind_here, settle
 from sweeper.trial import Answer, Trial
 
 TARGET = 1.03
@@ -136,7 +136,7 @@ def main() -> None:
     given += [f"train.epochs={options.epochs}", f"data.split.train={options.share}"]
     experiment = read_experiment(EXPERIMENT, "loop", given)
     _, dataset, indices = prepared(options.root, share=options.share)
-    machine = decide("cpu", 1, 1)
+    machine = decide(kind_here("cpu"), 1, 1)
     settle(machine)
     rounds = [one_round(experiment, machine, dataset) for _ in range(options.rounds + 1)][1:]  # the first warms up
     shown = options.epochs * len(indices.train_N)

@@ -1,9 +1,11 @@
 """What this machine has, told without importing torch where that can be: the import takes seconds."""
 
 import os
+import runpy
 import sys
 from functools import cache
 from glob import glob
+from importlib.util import find_spec
 from pathlib import Path
 
 GPU_DEVICES = ("/dev/nvidia*", "/dev/nvgpu*", "/dev/nvhost*", "/dev/dxg", "/dev/kfd")  # Linux, Jetson, WSL, ROCm
@@ -21,6 +23,15 @@ def gpus_here() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0  # a count alone has those that do not start
+
+
+@cache
+def torch_version() -> str:
+    """As torch itself tells it, of what it was built for too ("2.15.0+cu130")."""
+    if "torch" in sys.modules:
+        return str(sys.modules["torch"].__version__)
+    (place,) = find_spec("torch").submodule_search_locations  # type: ignore[union-attr, misc]
+    return str(runpy.run_path(str(Path(place, "version.py")))["__version__"])
 
 
 def cpu_flags() -> set[str]:

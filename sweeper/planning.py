@@ -131,10 +131,10 @@ def _device(share: Share) -> str:
 
 def _cost(settings: Settings, experiment: Experiment, share: Share) -> Cost:
     from sweeper.training.estimate import measure
-    from sweeper.training.machine import decide
+    from sweeper.training.machine import decide, kind_here
 
     dataset = prepare_at(experiment.data, settings.data)
-    indices, machine = split(dataset, settings.data.split), decide(share.device, share.cpus, 1)
+    indices, machine = split(dataset, settings.data.split), decide(kind_here(share.device), share.cpus, 1)
     try:
         return measure(settings, dataset, indices, machine)
     except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing is lost

@@ -3,19 +3,20 @@
 import json
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 import models
+from sweeper.apart import Call, directly
 from sweeper.experiment import Experiment
 from sweeper.provenance import environment, git_state
 from sweeper.redaction import without_password
 from sweeper.showing import command, draw_explained, tell_undrawn, write_dashboard
-from sweeper.store import Record, Sweep
+from sweeper.store import Folder, Record, Sweep
 from sweeper.tracking import Parent, Publisher, note_published, note_runs
 from sweeper.tracking.publisher import MODEL_SECONDS, STALL_SECONDS
 from sweeper.trial import TrialState
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sweeper.tracking.logged_model import LoggedModel
 
 TELL_SECONDS = 6.0
+DRAWING = ("sweeper.explanation", "dashboards.page", "sweeper.tracking.saved_model")  # what `finish` calls
 
 
 def publish(
@@ -56,16 +58,21 @@ def finish(
     console: Console,
     register: str | None = None,
     is_new: bool = False,
+    call: Call = directly,
 ) -> list[str]:
+    """End a publisher's work: the runs, the page, the parent run. Returns what could not be published.
+
+    The best trial's pictures, its model and the page are made by `call`.
+    """
     records, everything = sweep.records(), sweep.all_records()
     with _told_if_slow(publisher, console):
         publisher.settle(everything)  # so that the page has links to the runs
     note_runs(sweep, publisher)
     if is_new and (best := best_record(records, experiment)):
         sweep.trial(best.trial.key).remove_torn()
-        draw_explained(sweep, best.trial.key, console)
-    page = write_dashboard(sweep, experiment, records)
-    parent = _parent(sweep, experiment, records, register)
+        draw_explained(sweep, best.trial.key, console, call)
+    page = call(write_dashboard, sweep, experiment, records)
+    parent = _parent(sweep, experiment, records, register, call)
     console.print(f"dashboard: {page}")
     tell_undrawn(sweep, console)
     with _told_if_slow(publisher, console):
@@ -95,7 +102,9 @@ def _told_if_slow(publisher: Publisher, console: Console) -> Iterator[None]:
         timer.cancel()
 
 
-def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], register: str | None) -> Parent:
+def _parent(
+    sweep: Sweep, experiment: Experiment, records: Sequence[Record], register: str | None, call: Call
+) -> Parent:
     from sweeper.exports import to_csv
     from sweeper.results import trials_table
     from sweeper.space import Space
@@ -118,7 +127,7 @@ def _parent(sweep: Sweep, experiment: Experiment, records: Sequence[Record], reg
         "sweeper.best_trial": best.trial.key if best else "",
     }
     is_over = all(record.result for record in records)
-    model = logged_model(sweep, best) if best else None
+    model = logged_model(sweep, best, call) if best else None
     return Parent(files, tags, is_over, model, register, {"leaderboard.json": leaderboard(trials, axes, experiment)})
 
 
@@ -147,24 +156,27 @@ def best_record(records: Sequence[Record], experiment: Experiment) -> Record | N
     return max(finite, key=lambda found: found[1], default=(None, math.nan))[0]
 
 
-def logged_model(sweep: Sweep, best: Record) -> "LoggedModel | None":
-    """The best trial's network with its preprocessing, ready for MLflow; None when its model was not kept."""
+def logged_model(sweep: Sweep, best: Record, call: Call = directly) -> "LoggedModel | None":
+    """The best trial's network, which `call` saves as MLflow keeps it; None when its model was not kept."""
     folder = sweep.trial(best.trial.key).artifacts
     if not folder.exists("model.pt"):
         return None
+    from sweeper.tracking.logged_model import LoggedModel
+
+    return LoggedModel(best.trial.key, partial(call, save, folder, best.trial.settings.model.name))
+
+
+def save(artifacts: Folder, name: str, target: str, ids: Mapping[str, str]) -> None:
+    """Save the network of a trial's `model.pt`, with its preprocessing inside, as MLflow keeps it."""
     import numpy as np
     import torch
 
-    from sweeper.tracking.logged_model import LoggedModel
+    from sweeper.tracking.saved_model import save_model
     from sweeper.training.classifier import load_classifier
 
-    classifier = load_classifier(folder)
+    classifier = load_classifier(artifacts)
     images_NCHW = np.zeros((2, 3, classifier.image_size, classifier.image_size), dtype=np.uint8)
     with torch.no_grad():
         logits_NK = classifier(torch.from_numpy(images_NCHW)).numpy()
-    needs: tuple[str, ...] = (f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={np.__version__}")
-    name = best.trial.settings.model.name
-    if name.startswith(models.from_torchvision.PREFIX):
-        needs += (f"torchvision=={version('torchvision').partition('+')[0]}",)
-    is_own = name in models.MODELS
-    return LoggedModel(best.trial.key, classifier, images_NCHW, logits_NK, "pt2" if is_own else "pickle", needs)
+    packages = ["torch", "numpy", *(["torchvision"] if name.startswith(models.from_torchvision.PREFIX) else [])]
+    save_model(classifier, images_NCHW, logits_NK, "pt2" if name in models.MODELS else "pickle", packages, target, ids)

@@ -1,20 +1,22 @@
 """`sweeper run`, from an experiment to an exit code: the parts put together."""
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from rich.console import Console
 
+from sweeper.apart import Apart
 from sweeper.data import told_excluded
 from sweeper.experiment import Experiment
-from sweeper.launch import Stop, Sweeping, run, store_experiment
+from sweeper.launch import Stop, Sweeping, import_ray, run, store_experiment
 from sweeper.launch.joining import check_answers
 from sweeper.launch.leaving_out import reasons
 from sweeper.launch.models import check_models
 from sweeper.progress import View
 from sweeper.provenance import note_code
-from sweeper.publishing import finish, publish
+from sweeper.publishing import DRAWING, finish, publish
 from sweeper.search import Search
 from sweeper.showing import command
 from sweeper.stopping import Stopped, Stopping
@@ -80,7 +82,11 @@ def _run(
     sweep, experiment = sweeping.sweep, sweeping.experiment
     if executor == "ray" and address not in (None, "local"):
         check_answers(str(address))
-    check_models(sweeping)
+    apart = at_last.enter_context(Apart(executor == "inline" or "torch" in sys.modules))
+    if executor == "ray":
+        apart.begin("torch")
+        import_ray(address)  # meanwhile
+    check_models(sweeping, apart)
     if other := note_code(sweep):
         console.print(other, markup=False)
     _note_excluded(sweeping, console)
@@ -91,9 +97,9 @@ def _run(
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
     try:
         with View(console, experiment, search.total, ended) as view:
-            stop = run(sweeping, executor, address, [view, publisher], console.print, stopping)
+            stop = run(sweeping, executor, address, [view, publisher], console.print, stopping, apart, DRAWING)
         if stop is None:
-            unpublished = finish(publisher, sweep, experiment, console, is_new=True)
+            unpublished = finish(publisher, sweep, experiment, console, is_new=True, call=apart)
             sweeping = Sweeping.of(sweep, experiment)
             counts = _counts(sweeping, sweeping.search(1))
             _tell_failed(counts, sweep, console)

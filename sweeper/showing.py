@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from sweeper.apart import Call, directly
 from sweeper.experiment import Experiment
 from sweeper.provenance import codes
 from sweeper.store import Record, Sweep
@@ -22,20 +23,24 @@ def command(name: str, sweep: Sweep) -> str:
     return shlex.join(["sweeper", name, sweep.name, "--storage", sweep.storage.url])
 
 
-def draw_explained(sweep: Sweep, key: str, console: Console) -> None:
+def draw_explained(sweep: Sweep, key: str, console: Console, call: Call = directly) -> None:
     """Draw what a trial's predictions rest on and its kernels, when its model was kept; a failure is told."""
     if not sweep.trial(key).artifacts.exists("model.pt"):
         return
     try:
-        from sweeper.explanation import draw_explanation
-
-        draw_explanation(sweep, key)
+        call(_draw, sweep, key)
     except Exception as error:  # whatever a user's network makes of gradients: the sweep is whole without the pictures
         told = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(
             f"saliency and kernels of trial {key} could not be drawn ({told}); try: {command('explain', sweep)}",
             style="yellow",
         )
+
+
+def _draw(sweep: Sweep, key: str) -> None:
+    from sweeper.explanation import draw_explanation
+
+    draw_explanation(sweep, key)
 
 
 def tell_undrawn(sweep: Sweep, console: Console) -> None:

@@ -50,4 +50,11 @@ def test_the_driver_s_decisions_need_neither_ray_nor_mlflow() -> None:
 
 
 def test_training_needs_neither_ray_nor_mlflow_nor_optuna() -> None:
-    assert not {"ray", "mlflow", "optuna", "plotly", "pandas"} & set(imported_by("import sweeper.training"))
+    assert not {"ray", "mlflow", "optuna", "plotly", "pandas"} & set(imported_by("import sweeper.training.fit"))
+
+
+def test_what_drives_a_sweep_needs_neither_torch_nor_plotly() -> None:
+    """These are half of what a process takes that has all: what needs them runs apart."""
+    parts = "running, launch.ray_tune, launch.connection, launch.cluster, tracking.mlflow_store"
+    statement = "import " + ", ".join(f"sweeper.{part.strip()}" for part in parts.split(","))
+    assert not {"torch", "torchvision", "plotly", "sklearn", "dashboards"} & set(imported_by(statement))

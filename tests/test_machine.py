@@ -25,7 +25,7 @@ huge_pages = pytest.mark.skipif(
 
 @pytest.fixture
 def here() -> Machine:
-    return machine.decide("cpu", 1, trials_at_once=1)
+    return machine.decide(machine.kind_here("cpu"), 1, trials_at_once=1)
 
 
 def test_a_cpu_is_chosen_where_no_gpu_is_wanted() -> None:
@@ -42,12 +42,12 @@ def test_a_cpu_is_chosen_where_no_gpu_is() -> None:
 
 
 def test_a_trial_has_the_threads_of_its_cpus() -> None:
-    assert machine.decide("cpu", 3, 1).threads == 3
+    assert machine.decide(machine.kind_here("cpu"), 3, 1).threads == 3
 
 
 @pytest.mark.parametrize(("at_once", "window"), [(1, 1), (2, 4), (8, 16)])
 def test_the_search_looks_back_twice_as_far_as_trials_run_at_once(at_once: int, window: int) -> None:
-    assert machine.decide("cpu", 1, at_once).window == window
+    assert machine.decide(machine.kind_here("cpu"), 1, at_once).window == window
 
 
 def test_bfloat16_is_chosen_by_what_the_processor_can_do() -> None:

@@ -15,7 +15,7 @@ from sweeper.launch.share import largest_shapes, most_a_gpu, share_of
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import read_experiment
 from sweeper.store import Sweep
-from sweeper.training.machine import decide
+from sweeper.training.machine import decide, kind_here
 from sweeper.training.packing import CONTEXT_MEBIBYTES, Demand, Meter, demand_of, told, trials_a_gpu
 
 FILE = """
@@ -110,7 +110,7 @@ class MadeUp:
 def measured(folder: Path, meter: Meter) -> Demand:
     one = next(sweeping(folder).shapes())
     dataset = prepare(one.data, default_cache())
-    return demand_of(one, dataset, split(dataset, one.data.split), decide("cpu", 1, 1), meter)
+    return demand_of(one, dataset, split(dataset, one.data.split), decide(kind_here("cpu"), 1, 1), meter)
 
 
 @pytest.mark.parametrize(("kernel_seconds", "least", "most"), [(1e9, 1.0, 1.0), (1e-9, 0.0, 1e-3), (0.0, 1.0, 1.0)])
@@ -135,7 +135,7 @@ def test_a_trial_that_runs_out_of_memory_by_itself_takes_all_of_the_gpu(tmp_path
 @pytest.mark.parametrize(("trials", "gpus"), [(1, 1.0), (4, 0.25), (3, 1 / 3)])
 def test_what_was_decided_is_in_machine_json_and_kept(tmp_path: Path, trials: int, gpus: float) -> None:
     wanted = sweeping(tmp_path)
-    machine = replace(decide("cpu", 1, 1), device="cuda", trials_a_gpu=trials)
+    machine = replace(decide(kind_here("cpu"), 1, 1), device="cuda", trials_a_gpu=trials)
     wanted.sweep.write_machine(machine)
     assert wanted.sweep.machine() == machine
     share = share_of(wanted)

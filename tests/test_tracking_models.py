@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from models.classifier import Classifier
 from sweeper.store import Sweep
 from sweeper.tracking.logged_model import LoggedModel
+from sweeper.tracking.saved_model import save_model
 
 pytest_plugins = ("tracking_fixtures",)
 
@@ -42,7 +44,7 @@ def a_model(key: str, network: nn.Module, form: Any = "pt2") -> LoggedModel:
     images_NCHW = np.zeros((2, 3, 8, 8), np.uint8)
     with torch.no_grad():
         logits_NK = network(torch.from_numpy(images_NCHW)).numpy()
-    return LoggedModel(key, network, images_NCHW, logits_NK, form, (f"torch=={torch.__version__.partition('+')[0]}",))
+    return LoggedModel(key, partial(save_model, network, images_NCHW, logits_NK, form, ["torch"]))
 
 
 def models_of(uri: str, database: Path, sweep: Sweep) -> list[Logged]:

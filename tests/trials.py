@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sweeper.data import Dataset, default_cache, prepare
 from sweeper.experiment import Data, Experiment, Split, Train, named_of
 from sweeper.store import Machine, Result, Row, Sweep, TrialFolder
-from sweeper.training import fit
+from sweeper.training.fit import fit
 from sweeper.training.machine import processor
 from sweeper.trial import Answer, Trial, config_for, settings_for
 

@@ -5,23 +5,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from sweeper.apart import Apart, Call
 from sweeper.experiment import Experiment, Tracking
 from sweeper.launch.driver import Driver, Listener
 from sweeper.launch.joining import check_answers
-from sweeper.launch.share import Share, share_of
+from sweeper.launch.share import Share, here, share_of
 from sweeper.launch.shipping import modules_to_ship
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import write_experiment
 from sweeper.redaction import without_password
 from sweeper.stopping import Stopping
 from sweeper.store import Machine, Sweep
+from sweeper.training.machine import Kind, decide, honour, kind_here
 
-if TYPE_CHECKING:
-    from sweeper.training.machine import Kind
-
-__all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "run"]
+__all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "import_ray", "run", "store_experiment"]
 
 
 class Stop(NamedTuple):
@@ -43,28 +42,32 @@ def run(
     listeners: Sequence[Listener],
     tell: Callable[[str], object] = lambda told: None,
     stopping: Stopping | None = None,
+    apart: Apart | None = None,
+    afterwards: Sequence[str] = (),
 ) -> Stop | None:
     """Run what is left of a sweep; the caller holds its lock, and hears signals. Returns what stopped it, if anything did.
 
+    `apart` looks at what has to be looked at before trials begin, and imports what is needed `afterwards`
+    while the last ones run.
     What was measured to decide how trials share the machine, and what becomes of a cluster's nodes, is told by `tell`.
 
     Raises MachineError when this machine cannot go on with what another began, ClusterError for what is wrong with a cluster.
     """
-    stopping = stopping or Stopping()
+    stopping, apart = stopping or Stopping(), apart or Apart(is_here=True)
     if executor == "ray" and address not in (None, "local"):
-        return _run_on_cluster(sweeping, str(address), listeners, tell, stopping)
-    share = share_of(sweeping)
+        return _run_on_cluster(sweeping, str(address), listeners, tell, stopping, apart, afterwards)
+    share = share_of(sweeping, here(sweeping, apart))
     if share.told:
         tell(share.told)
     if executor == "inline":
         from sweeper.launch.inline import run_inline
 
-        driver = _driver(sweeping, share, share.fits_here(), listeners, shares_gpus=False)
+        driver = _driver(sweeping, share, share.fits_here(), listeners, False, apart, ())
         return _run(driver, run_inline, stopping, is_here=True)
-    ray_tune, connection = _ray_modules(None)
+    ray_tune, connection = import_ray(None)
     with connection.cluster(None):
         at_once = connection.trials_at_once(share)
-        driver = _driver(sweeping, share, at_once, listeners, share.is_part_of_a_gpu)
+        driver = _driver(sweeping, share, at_once, listeners, share.is_part_of_a_gpu, apart, afterwards)
         return _run(driver, partial(ray_tune.run_on_ray, share=share, at_once=at_once), stopping, is_here=False)
 
 
@@ -74,15 +77,19 @@ def _run_on_cluster(
     listeners: Sequence[Listener],
     tell: Callable[[str], object],
     stopping: Stopping,
+    apart: Apart,
+    afterwards: Sequence[str],
 ) -> Stop | None:
-    ray_tune, connection = _ray_modules(address)
+    ray_tune, connection = import_ray(address)
     with connection.cluster(address, modules_to_ship(sweeping.experiment)) as head:
         from sweeper.launch.cluster import Cluster
 
         nodes = Cluster(sweeping, head, tell)
         at_once = nodes.share.most or nodes.places
         execute = partial(ray_tune.run_on_ray, share=nodes.share, at_once=at_once, nodes=nodes)
-        driver = _driver(sweeping, nodes.share, at_once, listeners, nodes.share.is_part_of_a_gpu, nodes.kind)
+        driver = _driver(
+            sweeping, nodes.share, at_once, listeners, nodes.share.is_part_of_a_gpu, apart, afterwards, nodes.kind
+        )
         stop = _run(driver, execute, stopping, is_here=False)
         return stop and stop._replace(has_lost_head=nodes.head.is_lost)
 
@@ -91,13 +98,13 @@ def cluster_facts(address: str | None) -> str:
     """Join the cluster at `address`, or start one here, and tell what it has."""
     if address:
         check_answers(address)
-    _, connection = _ray_modules(address)
+    _, connection = import_ray(address)
     with connection.cluster(address):
         told: str = connection.facts()
     return told
 
 
-def _ray_modules(address: str | None) -> tuple[ModuleType, ModuleType]:
+def import_ray(address: str | None) -> tuple[ModuleType, ModuleType]:
     """The Ray executor and what starts Ray or joins it, imported so that a cluster of our own listens on loopback alone."""
     # While it starts, Ray would take SIGTERM for a crash, tell of it, and let SIGALRM end this process in three seconds.
     os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
@@ -118,10 +125,17 @@ def _driver(
     at_once: int,
     listeners: Sequence[Listener],
     shares_gpus: bool,
-    kind: "Kind | None" = None,
+    apart: Apart,
+    afterwards: Sequence[str],
+    kind: Kind | None = None,
 ) -> Driver:
-    machine = machine_for(sweeping, share, at_once, kind)
-    driver = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(machine.window), listeners, shares_gpus)
+    machine = machine_for(sweeping, share, at_once, apart, kind)
+    if machine.device == "cuda":
+        apart.end()  # it may hold some of a GPU's memory
+    search = sweeping.search(machine.window)
+    driver = Driver(
+        sweeping.sweep, sweeping.experiment, search, listeners, shares_gpus, partial(apart.begin, *afterwards)
+    )
     driver.remember([record for record in sweeping.records if record.trial.key in driver.search.known])
     return driver
 
@@ -143,17 +157,17 @@ def store_experiment(sweep: Sweep, experiment: Experiment) -> None:
     sweep.write_experiment(write_experiment(shown))
 
 
-def machine_for(sweeping: Sweeping, share: Share, at_once: int, kind: "Kind | None" = None) -> Machine:
+def machine_for(sweeping: Sweeping, share: Share, at_once: int, call: Call, kind: Kind | None = None) -> Machine:
     """What the sweep's first machine decided, honoured here; decided now when the sweep begins.
 
     On a cluster it is decided for the kind of node on which alone trials then run.
     """
-    from sweeper.training.machine import decide, honour
-
     machine = sweeping.sweep.machine()
     if machine is None:
-        machine = replace(decide(share.device, share.cpus, at_once, kind), trials_a_gpu=share.trials_a_gpu)
+        machine = replace(
+            decide(kind or call(kind_here, share.device), share.cpus, at_once), trials_a_gpu=share.trials_a_gpu
+        )
         sweeping.sweep.write_machine(machine)
     if kind is None:
-        honour(machine, sweeping.experiment.resources)
+        call(honour, machine, sweeping.experiment.resources)
     return machine

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from sweeper.causes import cause, is_out_of_gpu_memory
@@ -32,7 +32,10 @@ class Listener(Protocol):
 
 
 class Driver:
-    """The one writer of a sweep's `trial.json` files, and the only one who asks and tells the search."""
+    """The one writer of a sweep's `trial.json` files, and the only one who asks and tells the search.
+
+    `at_last` is called, perhaps more than once, when no new trial is left to start.
+    """
 
     def __init__(
         self,
@@ -41,8 +44,9 @@ class Driver:
         search: Search,
         listeners: Sequence[Listener],
         shares_gpus: bool = False,
+        at_last: Callable[[], object] = lambda: None,
     ) -> None:
-        self.shares_gpus = shares_gpus
+        self.shares_gpus, self.at_last = shares_gpus, at_last
         self.alone: set[str] = set()
         self.awaited: set[str] = set()
         self.sweep, self.experiment, self.search, self.listeners = sweep, experiment, search, listeners
@@ -87,6 +91,8 @@ class Driver:
         if self.is_halted or self.awaited or (limit is not None and len(self.running) >= limit):
             return None
         trial = self.again.popleft() if self.again else self.search.ask()
+        if self.search.is_exhausted:
+            self.at_last()
         if trial is None:
             return None
         folder = self.sweep.trial(trial.key)

@@ -4,7 +4,7 @@ import traceback
 
 from sweeper.launch.driver import Driver
 from sweeper.store import Row
-from sweeper.training import fit
+from sweeper.training.fit import fit
 from sweeper.trial import Answer, Trial
 
 

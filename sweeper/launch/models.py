@@ -1,8 +1,11 @@
 """The models of a sweep, built once before anything runs: what cannot be built would fail in every one of its trials."""
 
+from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from models import build
+from sweeper.apart import Call, directly
 from sweeper.data import prepare_at
 from sweeper.experiment import Settings, to_plain
 from sweeper.launch.sweeping import Sweeping
@@ -16,7 +19,7 @@ class UnbuildableError(ValueError):
     """A model that cannot be built."""
 
 
-def check_models(sweeping: Sweeping) -> None:
+def check_models(sweeping: Sweeping, call: Call = directly) -> None:
     """Build each distinct model of the trials left, the first twelve. Raises UnbuildableError with the model's own words."""
     distinct: dict[tuple[str, int], Settings] = {}
     sections = {setting_steps(axis)[0] for axis in Space.of(sweeping.experiment.search).names}
@@ -26,9 +29,16 @@ def check_models(sweeping: Sweeping) -> None:
         distinct.setdefault(key, settings)
         if len(distinct) == MAX_BUILT:
             break
-    for (model, size), settings in distinct.items():
-        dataset = prepare_at(sweeping.experiment.data, settings.data)
+    classes = [len(prepare_at(sweeping.experiment.data, settings.data).classes) for settings in distinct.values()]
+    models = [(one.model.name, one.model.arguments) for one in distinct.values()]
+    call(build_all, [(*model, count, size) for model, count, (_, size) in zip(models, classes, distinct, strict=True)])
+
+
+def build_all(models: Sequence[tuple[str, Mapping[str, Any], int, int]]) -> None:
+    """Build models, each with its arguments for so many classes and images of that size."""
+    for name, arguments, classes, size in models:
         try:
-            build(settings.model.name, settings.model.arguments, len(dataset.classes), size)
+            build(name, arguments, classes, size)
         except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing has begun
-            raise UnbuildableError(f"model {model} cannot be built: {type(error).__name__}: {error}") from error
+            told = canonical_json({"name": name, **arguments})
+            raise UnbuildableError(f"model {told} cannot be built: {type(error).__name__}: {error}") from error

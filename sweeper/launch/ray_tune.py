@@ -7,7 +7,6 @@ trials (`reuse_actors`); the driver's answer to an epoch reaches it through a sm
 import os
 import tempfile
 import time
-import traceback
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
-import torch
 from ray import tune
 from ray.tune import FailureConfig, RunConfig, TuneConfig
 from ray.tune.execution import class_cache
@@ -31,10 +29,6 @@ from sweeper.launch.answers import Answers
 from sweeper.launch.credentials import SECRETS, credentials
 from sweeper.launch.driver import Driver
 from sweeper.launch.share import Share
-from sweeper.redaction import redacted
-from sweeper.store import Row, Sweep
-from sweeper.training import fit
-from sweeper.training.machine import told_unfit
 from sweeper.trial import Answer, Trial
 
 if TYPE_CHECKING:
@@ -97,26 +91,10 @@ def _reservation(share: Share, config: dict[str, Any]) -> tune.PlacementGroupFac
 def _train(
     config: dict[str, Any], sweep: tuple[str, str], experiment: Experiment, answers: Any, access: dict[str, str]
 ) -> None:
-    """What a worker runs: one trial, from wherever its folder says it is."""
-    os.environ.update(access)
-    node = ray.get_runtime_context().get_node_id()
-    if why := told_unfit(Sweep(*sweep).machine()):
-        tune.report({"node": node, "unfit": why})
-        return
-    trial = Sweep(*sweep).trial(config["key"]).read_trial()
+    """What a worker runs. Only there is torch imported."""
+    from sweeper.launch.worker import train
 
-    def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
-        tune.report({"node": node, "rows": rows, "saved_epoch": saved_epoch})
-        return Answer(ray.get(answers.get.remote(trial.key, int(rows[-1]["epoch"]))))
-
-    try:
-        fit(trial, Sweep(*sweep), experiment, report)
-    except (Exception, SystemExit):  # whatever a user's model raises is that trial's failure; the worker goes on
-        error = redacted(traceback.format_exc())
-        tune.report({"node": node, "error": error})
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            # An error on the GPU may have spoiled this process: let Ray start another. It writes into its logs why.
-            raise RuntimeError(error) from None
+    train(config["key"], sweep, experiment, answers, access)
 
 
 @dataclass

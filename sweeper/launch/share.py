@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from sweeper.apart import Call, directly
 from sweeper.data import prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Resources, Settings, to_plain
@@ -74,11 +75,15 @@ class Place:
     call: Callable[..., Any]
 
 
-def here(device: str) -> Place:
-    def call(function: Callable[..., Any], arguments: Sequence[Any], cpus: int, gpus: int) -> Any:
-        return function(*arguments)
+def here(sweeping: Sweeping, call: Call = directly) -> Place:
+    """This machine, with the device that the sweep began on or begins on."""
+    machine = sweeping.sweep.machine()
+    device = machine.device if machine else call(device_here, sweeping.experiment.resources)
 
-    return Place(device, cores_here(), gpus_here() if device == "cuda" else 0, call)
+    def do(function: Call, arguments: Sequence[Any], cpus: int, gpus: int) -> Any:
+        return call(function, *arguments)
+
+    return Place(device, cores_here(), call(gpus_here) if device == "cuda" else 0, do)
 
 
 def device_here(resources: Resources) -> str:
@@ -89,7 +94,7 @@ def device_here(resources: Resources) -> str:
 def share_of(sweeping: Sweeping, place: Place | None = None) -> Share:
     """What a trial of the sweep reserves: as its first machine decided, or decided now."""
     resources, machine = sweeping.experiment.resources, sweeping.sweep.machine()
-    place = place or here(machine.device if machine else device_here(resources))
+    place = place or here(sweeping)
     device = place.device
     if resources.cpus_per_trial != "auto":
         cpus = resources.cpus_per_trial
@@ -126,9 +131,9 @@ def _packed(sweeping: Sweeping, share: Share, place: Place) -> Share:
 def trials_a_gpu(experiment: Experiment, shapes: Sequence[Settings], cpus: int, most: int) -> tuple[int, str]:
     """As many trials as this GPU's memory holds and its idle time is worth, by a few steps of each shape; and why."""
     from sweeper.training import packing
-    from sweeper.training.machine import decide
+    from sweeper.training.machine import decide, kind_here
 
-    machine, demands = decide("cuda", cpus, 1), []
+    machine, demands = decide(kind_here("cuda"), cpus, 1), []
     for settings in shapes:
         dataset = prepare_at(experiment.data, settings.data)
         indices = split(dataset, settings.data.split)
@@ -158,8 +163,8 @@ def _fastest_threads(sweeping: Sweeping, place: Place) -> int:
 def fastest_threads(experiment: Experiment, settings: Settings, cores: int) -> int:
     """All cores for one trial, or one core for each of several: whichever trains more images a second here."""
     from sweeper.training.calibrate import is_one_on_all_faster
-    from sweeper.training.machine import decide
+    from sweeper.training.machine import decide, kind_here
 
     dataset = prepare_at(experiment.data, settings.data)
-    machine = decide("cpu", 1, 1)
+    machine = decide(kind_here("cpu"), 1, 1)
     return cores if is_one_on_all_faster(settings, dataset, split(dataset, settings.data.split), machine, cores) else 1

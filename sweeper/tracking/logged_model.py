@@ -2,12 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import mlflow.entities
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
@@ -22,18 +21,10 @@ _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A network for MLflow: the trial it is from, example images with its logits, and the packages it needs.
-
-    `form` is "pt2" (torch.export: loads without code or pickle) or "pickle" (for a user's own module, which may not
-    export; loading it imports that module).
-    """
+    """A network for MLflow: the trial it is from, and what saves it into a folder, for a run and a model of those ids."""
 
     key: str
-    network: Any
-    images_NCHW: Any
-    logits_NK: Any
-    form: Literal["pt2", "pickle"]
-    requirements: tuple[str, ...]
+    save: Callable[[str, Mapping[str, str]], None]
 
 
 def log_model(client: Client, run: mlflow.entities.Run, model: LoggedModel, register: str | None) -> None:
@@ -65,25 +56,11 @@ def _found(client: Client, run: mlflow.entities.Run, key: str) -> mlflow.entitie
 
 
 def _logged(client: Client, run: mlflow.entities.Run, model: LoggedModel) -> mlflow.entities.LoggedModel:
-    import mlflow.pytorch
-
     run_id = run.info.run_id
     logged = client.create_logged_model(run.info.experiment_id, NAME, run_id, {"sweeper.trial_key": model.key})
     with tempfile.TemporaryDirectory() as scratch:
-        mlflow.pytorch.save_model(
-            model.network,
-            path=str(Path(scratch, NAME)),
-            mlflow_model=mlflow.models.Model(
-                artifact_path=logged.artifact_location,
-                run_id=run_id,
-                model_uuid=logged.model_id,
-                model_id=logged.model_id,
-            ),
-            signature=mlflow.models.infer_signature(model.images_NCHW, model.logits_NK),
-            input_example=model.images_NCHW,
-            serialization_format=model.form,
-            pip_requirements=list(model.requirements),
-        )
+        ids = {"model_uuid": logged.model_id, "model_id": logged.model_id, "run_id": run_id}
+        model.save(str(Path(scratch, NAME)), {**ids, "artifact_path": logged.artifact_location})
         log_each(partial(client.log_model_artifact, logged.model_id), Path(scratch, NAME))
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)

@@ -5,8 +5,6 @@ never changes after; each has the time it was measured at, and MLflow drops a ro
 last of all, at the time its result has: a run that says so is whole.
 """
 
-import logging
-import os
 import tempfile
 import time
 from collections import Counter
@@ -25,6 +23,7 @@ from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.files import PER_CLASS, contents, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
 from sweeper.tracking.names import storable
+from sweeper.tracking.quiet import silence
 from sweeper.tracking.tables import TAG as TABLES_TAG
 from sweeper.tracking.tables import table_json, tables_tag
 from sweeper.tracking.values import batches_of, class_metrics, params_of
@@ -70,7 +69,7 @@ class SweepRuns:
     """The parent run of a sweep and the child runs of its trials."""
 
     def __init__(self, uri: str, sweep: Sweep, experiment: Experiment) -> None:
-        _silence()
+        silence()
         make_database(uri)
         self.client = Client(tracking_uri=uri)
         self.sweep, self.sweep_id, self.description = sweep, sweep.identity(), experiment.description
@@ -253,7 +252,7 @@ def runs_of(client: Client, experiment_id: str, sweep_id: str) -> Iterator[Run]:
 
 def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> bool:
     """Whether a store has one parent run and one run for each trial, all ended as the folder says. Changes nothing."""
-    _silence()
+    silence()
     client = Client(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment.name)
     if found is None or found.lifecycle_stage == "deleted":
@@ -279,13 +278,6 @@ def _is_as(run: RunInfo, record: Record) -> bool:
 def _as_json(table: pd.DataFrame) -> bytes:
     rows = table.astype(object).where(table.notna(), None).itertuples(index=False, name=None)
     return table_json(list(table.columns), rows)
-
-
-def _silence() -> None:
-    """What MLflow logs would tear the live view; what goes wrong is raised, and told by the publisher."""
-    if not os.environ.get("MLFLOW_LOGGING_LEVEL"):
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _begun(history: Sequence[Row], result: Result | None) -> float:

@@ -4,11 +4,9 @@ import os
 from functools import cache
 from typing import NamedTuple
 
-import torch
-
 import sweeper
 from sweeper.experiment import Resources
-from sweeper.hardware import cpu_facts, cpu_flags
+from sweeper.hardware import cpu_facts, cpu_flags, gpus_here, torch_version
 from sweeper.store import Machine
 
 
@@ -28,13 +26,10 @@ def kind_here(device: str) -> Kind:
     return Kind(device, processor(device), has_fast_bfloat16(device))
 
 
-def decide(device: str, threads: int, trials_at_once: int, kind: Kind | None = None) -> Machine:
-    """Decide for a sweep that begins here, or on machines of a kind, with up to `trials_at_once` trials of so many threads
-    side by side.
-    """
-    kind = kind or kind_here(device)
+def decide(kind: Kind, threads: int, trials_at_once: int) -> Machine:
+    """Decide for a sweep that begins on machines of a kind, with up to `trials_at_once` trials of so many threads."""
     return Machine(
-        device=device,
+        device=kind.device,
         processor=kind.processor,
         precision="bfloat16" if kind.has_fast_bfloat16 else "float32",
         threads=threads,
@@ -46,7 +41,7 @@ def decide(device: str, threads: int, trials_at_once: int, kind: Kind | None = N
 def honour(machine: Machine, resources: Resources) -> None:
     """Raise MachineError when this machine would compute other bits than the one the sweep began on."""
     honour_settings(machine, resources)
-    if machine.device == "cuda" and not torch.cuda.is_available():
+    if machine.device == "cuda" and not gpus_here():
         raise MachineError("this sweep began on a GPU and none is here; its results would not be comparable")
     here = processor(machine.device)
     if here != machine.processor:
@@ -84,6 +79,8 @@ def _processor_here(device: str) -> str:
 
 def settle(machine: Machine) -> None:
     """Make this process compute as the sweep's machine decided, and fast."""
+    import torch
+
     # A large gradient's memory comes anew from the kernel at each step: in pages of 2 MiB that is 1.4 times faster for
     # AlexNet. torch looks at this when it first allocates a tensor.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -97,11 +94,13 @@ def settle(machine: Machine) -> None:
 
 def software() -> str:
     """The versions of what computes a trial."""
-    return f"sweeper {sweeper.__version__}, torch {torch.__version__}"
+    return f"sweeper {sweeper.__version__}, torch {torch_version()}"
 
 
 def processor(device: str) -> str:
     """The maker of the CPU and its vector instructions, by which libraries choose their kernels; or the GPU's name."""
+    import torch
+
     if device == "cuda":
         return str(torch.cuda.get_device_name())
     extensions = [name for flag, name in (("avx512_bf16", "BF16"), ("amx_bf16", "AMX")) if flag in cpu_flags()]
@@ -112,5 +111,7 @@ def processor(device: str) -> str:
 def has_fast_bfloat16(device: str) -> bool:
     """Whether bfloat16 runs in hardware: on GPUs from compute capability 8.0, on CPUs with AMX or AVX512-BF16."""
     if device == "cuda":
+        import torch
+
         return torch.cuda.get_device_capability() >= (8, 0)
     return bool({"amx_bf16", "avx512_bf16"} & cpu_flags())

@@ -1,0 +1,39 @@
+"""What a worker of Ray's does: it imports torch once, and runs one trial after the other."""
+
+import os
+import traceback
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+
+from sweeper.experiment import Experiment
+from sweeper.redaction import redacted
+from sweeper.store import Row, Sweep
+from sweeper.training.fit import fit
+from sweeper.training.machine import told_unfit
+from sweeper.trial import Answer
+
+
+def train(key: str, sweep: tuple[str, str], experiment: Experiment, answers: Any, access: dict[str, str]) -> None:
+    """Train one trial, from wherever its folder says it is, and report to Tune."""
+    os.environ.update(access)
+    node = ray.get_runtime_context().get_node_id()
+    if why := told_unfit(Sweep(*sweep).machine()):
+        tune.report({"node": node, "unfit": why})
+        return
+    trial = Sweep(*sweep).trial(key).read_trial()
+
+    def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
+        tune.report({"node": node, "rows": rows, "saved_epoch": saved_epoch})
+        return Answer(ray.get(answers.get.remote(trial.key, int(rows[-1]["epoch"]))))
+
+    try:
+        fit(trial, Sweep(*sweep), experiment, report)
+    except (Exception, SystemExit):  # whatever a user's model raises is that trial's failure; the worker goes on
+        error = redacted(traceback.format_exc())
+        tune.report({"node": node, "error": error})
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            # An error on the GPU may have spoiled this process: let Ray start another. It writes into its logs why.
+            raise RuntimeError(error) from None

@@ -1,0 +1,123 @@
+"""Work in a process beside this one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweeper.apart import Apart, ApartError
+from sweeper.processes import children
+
+
+class SecretError(Exception):
+    """One that cannot be made again from its words alone, and so not be pickled."""
+
+    def __init__(self, part: str, other: str) -> None:
+        super().__init__(f"{part} {other}")
+
+
+def fail(words: str) -> None:
+    raise KeyError(words)
+
+
+def fail_oddly() -> None:
+    raise SecretError("one", "two")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave() -> None:
+    sys.exit("I would rather not")
+
+
+@pytest.fixture
+def apart() -> Iterator[Apart]:
+    before = children(os.getpid())
+    with Apart() as apart:
+        yield apart
+    assert children(os.getpid()) == before
+
+
+def test_calls_run_in_one_other_process_that_finds_the_same_modules(apart: Apart) -> None:
+    apart.begin("colorsys")
+    process = apart(os.getpid)
+    assert process not in (os.getpid(), None)
+    assert apart(eval, "'colorsys' in __import__('sys').modules") is True
+    assert apart(os.getpid) == process
+    assert apart(eval, "__import__('sys').path") == sys.path
+    apart.end()
+    assert apart(os.getpid) != process
+
+
+def test_where_nothing_would_be_saved_they_run_here() -> None:
+    with Apart(is_here=True) as apart:
+        apart.begin("colorsys")
+        assert apart(os.getpid) == os.getpid()
+
+
+def test_what_a_function_raises_is_raised_here_with_where_it_was(apart: Apart) -> None:
+    with pytest.raises(KeyError, match="words") as raised:
+        apart(fail, "words")
+    assert "in fail" in raised.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="SecretError: one two"):
+        apart(fail_oddly)
+    with pytest.raises(SystemExit, match="rather not"):
+        apart(leave)
+    assert apart(abs, -1) == 1
+
+
+def test_modules_that_cannot_be_imported_are_told_by_who_needs_them(apart: Apart) -> None:
+    apart.begin("no_such_module")
+    assert apart(abs, -1) == 1
+
+
+def test_a_process_that_was_killed_is_told_and_the_next_call_starts_another(apart: Apart) -> None:
+    with pytest.raises(ApartError, match=r"run die was ended .* \(exit code -9\).*Run the same command again"):
+        apart(die)
+    assert apart(abs, -1) == 1
+    os.kill(apart(os.getpid), signal.SIGKILL)
+    time.sleep(0.2)
+    apart.begin("colorsys")
+    with pytest.raises(ApartError):
+        apart(abs, -1)
+
+
+def test_signals_that_end_a_run_leave_it_to_the_process_that_started_it(apart: Apart) -> None:
+    process = apart(os.getpid)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(process, number)
+    assert apart(os.getpid) == process
+
+
+def test_a_call_that_a_signal_cuts_short_is_answered_to_nobody(apart: Apart) -> None:
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1.5)
+        with pytest.raises(KeyboardInterrupt):
+            apart(time.sleep, 60)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert apart(abs, -1) == 1
+
+
+def test_it_ends_with_the_process_that_started_it_whatever_it_does(tmp_path: Path) -> None:
+    code = "import os, time; from sweeper.apart import Apart; a = Apart(); print(a(os.getpid), flush=True); a(time.sleep, 60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        process = int(parent.stdout.readline())
+        time.sleep(0.3)
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{process}").exists() and "Z" not in Path(f"/proc/{process}/stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
