@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 PATIENCE_SECONDS = 20.0
+GATHER_SECONDS = 1.0  # of a trial that starts, reports and ends within that the store is asked once
 STALL_SECONDS, MODEL_SECONDS = 60.0, 360.0
 ALWAYS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a blind second `create_run` makes a second run; we look before we retry
@@ -72,8 +73,9 @@ class Publisher:
         self.records: Sequence[Record] = ()
         self.missing: list[str] = ["the parent run"]
         self.trouble: str | None = None
-        self.is_outage = self.was_troubled = self.is_leaving = False
+        self.is_outage = self.was_troubled = self.is_last = self.is_leaving = False
         self.tries = self.troubles = 0
+        self.next_round = 0.0
         self.deadline = self.busy_until = float("inf")
         self.runs: SweepRuns | None = None
         self.experiment_id, self.run_ids = "", dict[str, str]()
@@ -129,6 +131,7 @@ class Publisher:
         with self.changed:
             for record in records:
                 self._take(news_of(record))
+            self.is_last = True
             self.changed.notify_all()
             troubles, is_waiting = self.troubles, True
             while is_waiting and self.news and self.troubles == troubles and not self.tries:
@@ -197,6 +200,8 @@ class Publisher:
         while self.parent is None or (self.news and not self._is_hopeless()):
             with self.changed:
                 self.changed.wait_for(lambda: self.news or self.parent)
+                self.changed.wait_for(lambda: self.is_last or self.parent, self.next_round - time.monotonic())
+                self.next_round = time.monotonic() + GATHER_SECONDS
             if not self._round():
                 self._pause()
 
