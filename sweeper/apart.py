@@ -14,9 +14,12 @@ from importlib import import_module
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Self
 
+from sweeper.processes import descendants, kill_all
 from sweeper.stopping import SIGNALS
 
 Call = Callable[..., Any]
+IDLE_SECONDS = 60.0  # then its memory is better used by trials
+IDLE = 3  # its exit code then
 START = "import sys; pipe, sys.path[:] = int(sys.argv[1]), sys.argv[2:]; from sweeper.apart import serve; serve(pipe)"
 
 
@@ -30,14 +33,14 @@ def directly(function: Call, *arguments: Any) -> Any:
 
 
 class Apart:
-    """Calls functions of modules in a process of its own, which `begin` or the first call starts, and `end` ends.
+    """Calls functions of modules in a process of its own, which the first call starts, unless `begin` has, and `end` ends.
 
     They are called in this process if `is_here`: where it has imported torch already or is about to, nothing is saved.
     Arguments and results can be pickled; what a function raises is raised here. Threads take turns.
     """
 
     def __init__(self, is_here: bool = False) -> None:
-        self.is_here = is_here
+        self.is_here, self.is_over = is_here, False
         self.turn = threading.RLock()
         self.running: tuple[subprocess.Popen[bytes], Connection] | None = None
 
@@ -45,36 +48,48 @@ class Apart:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.is_over = True
         self.end()
 
     def begin(self, *modules: str) -> None:
-        """Start the process, unless it runs, and let it import modules."""
-        with self.turn, suppress(ConnectionError):  # which the next call tells
-            if pipe := self._pipe():
-                pipe.send_bytes(pickle.dumps((_import_all, modules, False)))
+        """Let the process import modules. What keeps it from that is told by the call that needs them."""
+        if not (self.is_here or self.is_over):
+            with self.turn, suppress(OSError):
+                self._pipe().send_bytes(pickle.dumps((_import_all, modules, False)))
 
-    def _pipe(self) -> Connection | None:
-        """To the process, which is started unless it runs; None where functions are called in this one."""
-        if self.running is None and not self.is_here:
+    def _pipe(self) -> Connection:
+        """To the process, which is started unless it runs."""
+        if self.running and self.running[0].poll() is not None:
+            self.end()
+        if self.running is None:
             pipe, other = Pipe()
             words = [sys.executable, "-c", START, str(other.fileno()), *sys.path]
-            with other:
-                self.running = subprocess.Popen(words, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL), pipe
-        return self.running[1] if self.running else None
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them
+            try:
+                with other:
+                    self.running = subprocess.Popen(words, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL), pipe
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return self.running[1]
 
     def __call__(self, function: Call, *arguments: Any) -> Any:
         """Raises what the function raises, and ApartError when something else has ended the process."""
+        if self.is_here:
+            return function(*arguments)
+        if self.is_over:
+            raise ApartError("the run is over")
         with self.turn:
-            pipe = self._pipe()
-            if pipe is None:
-                return function(*arguments)
             try:
+                pipe = self._pipe()
                 pipe.send_bytes(pickle.dumps((function, arguments, True)))
                 error, result = pipe.recv()
-            except (EOFError, OSError) as gone:
+            except (EOFError, ConnectionError) as gone:
+                code = self.end()
+                if code == IDLE:
+                    return self(function, *arguments)
                 raise ApartError(
-                    f"the process that was to run {function.__name__} was ended by something else (exit code {self.end()}), "
-                    "such as a want of memory. Run the same command again; what is saved is kept"
+                    f"a process of this run was ended by something else (exit code {code}), such as a want of memory. Run the "
+                    "same command again; what is saved is kept"
                 ) from gone
             except BaseException:  # a signal: what comes through the pipe next would answer this call
                 self.end()
@@ -84,25 +99,32 @@ class Apart:
         return result
 
     def end(self) -> int | None:
-        """End the process, if there is one; the next call starts another. Returns its exit code."""
+        """End the process with those it started, if it runs; the next call starts another. Returns its exit code."""
         running, self.running = self.running, None
         if running is None:
             return None
         process, pipe = running
-        process.kill()
+        if process.poll() is None:
+            kill_all([process.pid, *descendants(process.pid)])
         code = process.wait()
         pipe.close()
         return code
 
 
 def serve(number: int) -> None:
-    """What the process does: one call after the other, until the other end of its pipe closes, and then not a moment more."""
+    """What the process does: one call after the other, until none comes for long or the other end of its pipe closes."""
+    os.set_inheritable(number, False)
     for one in SIGNALS:  # also sent to the process that started this one, which decides
         signal.signal(one, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     pipe, asked = Connection(number), queue.SimpleQueue[bytes]()
     threading.Thread(target=_listen, args=(pipe, asked), daemon=True).start()
     while True:
-        if answer := _answer(asked.get()):
+        try:
+            answer = _answer(asked.get(timeout=IDLE_SECONDS))
+        except queue.Empty:
+            os._exit(IDLE)
+        if answer:
             pipe.send_bytes(answer)
 
 
@@ -111,7 +133,7 @@ def _listen(pipe: Connection, asked: "queue.SimpleQueue[bytes]") -> None:
         while True:
             asked.put(pipe.recv_bytes())
     except (EOFError, OSError):
-        os._exit(0)
+        os._exit(0)  # in the midst of a call too: nobody waits for it
 
 
 def _answer(asked: bytes) -> bytes | None:

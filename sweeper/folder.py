@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 
-from sweeper.remote import StoreError, open_filesystem, patiently
+from sweeper.remote import StoreError, note_answer, open_filesystem, patiently
 
 __all__ = [
     "FULL",
@@ -53,6 +53,11 @@ class Folder:
         self.is_local = isinstance(self.fs, LocalFileSystem)
         if self.is_local:
             self.url = self.path
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Come from the process that made it, where its storage has answered."""
+        self.__dict__.update(state)
+        note_answer(self.url)
 
     @property
     def protocols(self) -> frozenset[str]:

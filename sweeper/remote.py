@@ -43,6 +43,11 @@ def _standing(root: str) -> _Standing:
     return _Standing()
 
 
+def note_answer(url: str) -> None:
+    """Have patience with a storage that has answered, as another process knows."""
+    _standing(root_of(url)).has_answered = True
+
+
 def open_filesystem(url: str) -> tuple[Any, str]:
     """The filesystem of a URL and the path in it. Raises StoreError for one that cannot be had here."""
     if "://" not in url:  # fsspec would take the :: in a folder's name for its own

@@ -14,6 +14,7 @@ from sweeper.launch import Stop, Sweeping, import_ray, run, store_experiment
 from sweeper.launch.joining import check_answers
 from sweeper.launch.leaving_out import reasons
 from sweeper.launch.models import check_models
+from sweeper.launch.shipping import user_models
 from sweeper.progress import View
 from sweeper.provenance import note_code
 from sweeper.publishing import DRAWING, finish, publish
@@ -22,7 +23,7 @@ from sweeper.showing import command
 from sweeper.stopping import Stopped, Stopping
 from sweeper.stopping import leave as end
 from sweeper.store import Sweep
-from sweeper.tracking import Publisher, is_published, tracking_uri
+from sweeper.tracking import Publisher, is_published, set_up, tracking_uri
 from sweeper.trial import TrialState
 
 FAILED, NOT_PUBLISHED = 3, 4
@@ -82,7 +83,11 @@ def _run(
     sweep, experiment = sweeping.sweep, sweeping.experiment
     if executor == "ray" and address not in (None, "local"):
         check_answers(str(address))
-    apart = at_last.enter_context(Apart(executor == "inline" or "torch" in sys.modules))
+    set_up()
+    is_here = (
+        executor == "inline" or "torch" in sys.modules or bool(user_models(experiment))
+    )  # which may import anything
+    apart = at_last.enter_context(Apart(is_here))
     if executor == "ray":
         apart.begin("torch")
         import_ray(address)  # meanwhile

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.apart import Apart, ApartError
+from sweeper.apart import START, Apart, ApartError
 from sweeper.processes import children
 
 
@@ -35,6 +35,18 @@ def die() -> None:
 
 def leave() -> None:
     sys.exit("I would rather not")
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process ends soon; one that nobody waits for is a zombie."""
+    for _ in range(500):
+        try:
+            if Path(f"/proc/{process}/stat").read_text().split()[2] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 @pytest.fixture
@@ -78,14 +90,43 @@ def test_modules_that_cannot_be_imported_are_told_by_who_needs_them(apart: Apart
     assert apart(abs, -1) == 1
 
 
-def test_a_process_that_was_killed_is_told_and_the_next_call_starts_another(apart: Apart) -> None:
-    with pytest.raises(ApartError, match=r"run die was ended .* \(exit code -9\).*Run the same command again"):
+def test_a_process_that_was_killed_in_a_call_is_told_and_the_next_call_starts_another(apart: Apart) -> None:
+    with pytest.raises(ApartError, match=r"something else \(exit code -9\).*Run the same command again"):
         apart(die)
     assert apart(abs, -1) == 1
-    os.kill(apart(os.getpid), signal.SIGKILL)
-    time.sleep(0.2)
+
+
+def test_one_that_was_killed_between_calls_is_started_again(apart: Apart) -> None:
+    for ask in (apart.begin, apart):
+        os.kill(apart(os.getpid), signal.SIGKILL)
+        time.sleep(0.2)
+        ask(abs, -1) if ask == apart else ask("colorsys")
+        assert apart(abs, -1) == 1
+
+
+def test_one_that_has_long_had_nothing_to_do_is_gone_until_it_is_needed(
+    apart: Apart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "sweeper.apart.START", START.replace("serve(pipe)", "serve.__globals__.update(IDLE_SECONDS=0.5); serve(pipe)")
+    )
+    process = apart(os.getpid)
+    time.sleep(1.5)
+    assert apart(os.getpid) != process
+
+
+def test_what_it_has_started_ends_with_it(apart: Apart) -> None:
+    started = apart(eval, "__import__('subprocess').Popen(['sleep', '60']).pid")
+    assert Path(f"/proc/{started}").exists()
+    apart.end()
+    assert has_ended(started)
+
+
+def test_after_a_run_nothing_is_called_any_more(apart: Apart) -> None:
+    with apart:
+        apart(abs, -1)
     apart.begin("colorsys")
-    with pytest.raises(ApartError):
+    with pytest.raises(ApartError, match="over"):
         apart(abs, -1)
 
 
@@ -117,7 +158,4 @@ def test_it_ends_with_the_process_that_started_it_whatever_it_does(tmp_path: Pat
         process = int(parent.stdout.readline())
         time.sleep(0.3)
         parent.kill()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{process}").exists() and "Z" not in Path(f"/proc/{process}/stat").read_text().split()[2]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert has_ended(process)

@@ -1,6 +1,7 @@
 """Calls of a remote filesystem: waited for when it is out, and told in a sentence when its user must see to it."""
 
 import errno
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -55,6 +56,12 @@ def test_one_that_stays_out_is_told(error: Exception, monkeypatch: pytest.Monkey
     monkeypatch.setattr(remote, "FIRST_SECONDS", 0.0)
     with pytest.raises(UnreachableError, match=r"s3://bucket does not answer .*run the same command again"):
         patiently(failing(*[error] * 1000), URL)
+
+
+def test_a_folder_from_another_process_has_answered_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_SECONDS", 0.0)
+    pickle.loads(pickle.dumps(Folder(URL)))
+    assert patiently(failing(*OUT), URL) == "answer"
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.command import check_mlflow, ended, here, kill, listening, started, sweeper, table, until
+from tests.command import ROOT, check_mlflow, ended, environment, here, kill, listening, started, sweeper, table, until
 
 GRID = """
 name: grid
@@ -167,3 +169,28 @@ artifacts: {models: none}
     here("resume", "fragile", "--retry-failed", "--storage", tmp_path, "--executor", "inline")
     assert table(tmp_path, "fragile").count(",complete,") == 4
     assert check_mlflow(tmp_path, 4) == {"FINISHED": 5}
+
+
+WITHOUT = """
+import sys
+from sweeper.cli import main
+try:
+    main()
+finally:
+    print([name for name in ("torch", "plotly") if name in sys.modules])
+"""
+
+
+def test_on_ray_the_driver_does_without_what_takes_half_of_its_memory(tmp_path: Path) -> None:
+    """And the sweep is whole: the page, the best trial's pictures, its model in MLflow."""
+    file = tmp_path / "light.yaml"
+    file.write_text(
+        "name: light\ndata: {name: digits, image_size: 8}\nmodel: {name: logistic_regression}\n"
+        "train: {epochs: 1}\nsearch: {space: {lr: [0.1, 0.01]}}\nartifacts: {models: best}\n"
+    )
+    words = [sys.executable, "-c", WITHOUT, "run", str(file), "--storage", str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment(), check=True, timeout=300)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert len(list(tmp_path.glob("light/trials/*/artifacts/pictures/saliency.png"))) == 1
+    assert (tmp_path / "light" / "dashboard.html").exists()
+    assert len(list(tmp_path.glob("mlflow-artifacts/**/MLmodel"))) == 1

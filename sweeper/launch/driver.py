@@ -34,7 +34,7 @@ class Listener(Protocol):
 class Driver:
     """The one writer of a sweep's `trial.json` files, and the only one who asks and tells the search.
 
-    `at_last` is called, perhaps more than once, when no new trial is left to start.
+    `at_last` is called once no new trial is left to start.
     """
 
     def __init__(
@@ -44,9 +44,10 @@ class Driver:
         search: Search,
         listeners: Sequence[Listener],
         shares_gpus: bool = False,
-        at_last: Callable[[], object] = lambda: None,
+        at_last: Callable[[], object] | None = None,
     ) -> None:
-        self.shares_gpus, self.at_last = shares_gpus, at_last
+        self.shares_gpus = shares_gpus
+        self.at_last = at_last
         self.alone: set[str] = set()
         self.awaited: set[str] = set()
         self.sweep, self.experiment, self.search, self.listeners = sweep, experiment, search, listeners
@@ -91,8 +92,9 @@ class Driver:
         if self.is_halted or self.awaited or (limit is not None and len(self.running) >= limit):
             return None
         trial = self.again.popleft() if self.again else self.search.ask()
-        if self.search.is_exhausted:
+        if self.at_last and self.search.is_exhausted:
             self.at_last()
+            self.at_last = None
         if trial is None:
             return None
         folder = self.sweep.trial(trial.key)

@@ -28,6 +28,7 @@ __all__ = [
     "note_published",
     "note_runs",
     "run_pages",
+    "set_up",
     "stored_uri",
     "tracking_uri",
 ]

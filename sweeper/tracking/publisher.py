@@ -4,14 +4,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeper.experiment import Experiment
 from sweeper.redaction import without_password
-from sweeper.store import Record, Result, Row, StoreError, Sweep
+from sweeper.store import Record, Result, Row, Sweep
 from sweeper.tracking.news import News, news_of, news_of_end
 from sweeper.tracking.trouble import is_outage, sentence
 from sweeper.trial import Trial, TrialState
@@ -76,6 +76,7 @@ class Publisher:
         self.is_outage = self.was_troubled = self.is_last = self.is_leaving = False
         self.tries = self.troubles = 0
         self.next_round = 0.0
+        self.stopping: Future[None] | None = None
         self.deadline = self.busy_until = float("inf")
         self.runs: SweepRuns | None = None
         self.experiment_id, self.run_ids = "", dict[str, str]()
@@ -99,9 +100,18 @@ class Publisher:
         """Nothing: `stopped` ends the runs."""
 
     def stopped(self) -> None:
-        """Begin to publish that the sweep has stopped, unless its storage is out."""
-        with suppress(StoreError, OSError):
+        """Begin to publish that the sweep has stopped; its storage may be out, which `leave` tells."""
+        if self.stopping is None:
+            self.stopping = Future()
+            threading.Thread(target=self._stop_soon, args=(self.stopping,), name="stopping", daemon=True).start()
+
+    def _stop_soon(self, stopping: "Future[None]") -> None:
+        try:
             self._stop()
+        except Exception as error:
+            stopping.set_exception(error)
+        else:
+            stopping.set_result(None)
 
     def _stop(self) -> None:
         """Publish the stop: that no run is RUNNING first of all, and no more than is new."""
@@ -146,9 +156,10 @@ class Publisher:
         return self._wait()
 
     def leave(self) -> list[str]:
-        """As `finish`, of a sweep that stops."""
-        if not self.is_leaving:
-            self._stop()
+        """As `finish`, of a sweep that stops. Raises what reading its folder raises."""
+        self.stopped()
+        if self.stopping:
+            self.stopping.result()
         return self._wait()
 
     def _close(self, records: Sequence[Record], parent: Parent, is_leaving: bool = False) -> None:

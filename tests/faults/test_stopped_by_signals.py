@@ -235,6 +235,7 @@ def test_a_step_that_no_signal_interrupts_ends_with_its_process(
             process.send_signal(number)
             time.sleep(0.3)  # a person's second key
         assert process.wait(timeout=QUICKLY) == code
+        assert "stopped at once" in process.communicate()[1]
     sweeper("run", file, "--storage", tmp_path, "--executor", "inline")
     assert "RUNNING" not in statuses(tmp_path)
 
