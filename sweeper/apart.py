@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Connection, Pipe
@@ -39,8 +39,8 @@ class Apart:
     Arguments and results can be pickled; what a function raises is raised here. Threads take turns.
     """
 
-    def __init__(self, is_here: bool = False) -> None:
-        self.is_here, self.is_over = is_here, False
+    def __init__(self, is_here: bool = False, rest: Sequence[str] = ()) -> None:
+        self.is_here, self.is_over, self.rest = is_here, False, rest
         self.turn = threading.RLock()
         self.running: tuple[subprocess.Popen[bytes], Connection] | None = None
 
@@ -56,6 +56,10 @@ class Apart:
         if not (self.is_here or self.is_over):
             with self.turn, suppress(OSError):
                 self._pipe().send_bytes(pickle.dumps((_import_all, modules, False)))
+
+    def begin_rest(self) -> None:
+        """Let the process import what the end of a run needs, `rest`."""
+        self.begin(*self.rest)
 
     def _pipe(self) -> Connection:
         """To the process, which is started unless it runs."""

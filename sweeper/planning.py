@@ -18,6 +18,7 @@ from sweeper.launch.share import Share, share_of
 from sweeper.progress import duration
 from sweeper.space import Space, setting_steps
 from sweeper.store import Sweep
+from sweeper.training.machine import decide, kind_here, processor
 from sweeper.trial import TrialState, canonical_json, config_for, settings_for
 
 MAX_MEASURED = 12
@@ -124,14 +125,11 @@ def _measured(settings: Settings, sweeping: Sweeping, share: Share, is_anew: boo
 def _device(share: Share) -> str:
     if share.device == "cpu":
         return share.device
-    from sweeper.training.machine import processor
-
     return processor(share.device)
 
 
 def _cost(settings: Settings, experiment: Experiment, share: Share) -> Cost:
     from sweeper.training.estimate import measure
-    from sweeper.training.machine import decide, kind_here
 
     dataset = prepare_at(experiment.data, settings.data)
     indices, machine = split(dataset, settings.data.split), decide(kind_here(share.device), share.cpus, 1)

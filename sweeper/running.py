@@ -87,7 +87,7 @@ def _run(
     is_here = (
         executor == "inline" or "torch" in sys.modules or bool(user_models(experiment))
     )  # which may import anything
-    apart = at_last.enter_context(Apart(is_here))
+    apart = at_last.enter_context(Apart(is_here, rest=DRAWING))
     if executor == "ray":
         apart.begin("torch")
         import_ray(address)  # meanwhile
@@ -102,7 +102,7 @@ def _run(
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
     try:
         with View(console, experiment, search.total, ended) as view:
-            stop = run(sweeping, executor, address, [view, publisher], console.print, stopping, apart, DRAWING)
+            stop = run(sweeping, executor, address, [view, publisher], console.print, stopping, apart)
         if stop is None:
             unpublished = finish(publisher, sweep, experiment, console, is_new=True, call=apart)
             sweeping = Sweeping.of(sweep, experiment)

@@ -43,31 +43,29 @@ def run(
     tell: Callable[[str], object] = lambda told: None,
     stopping: Stopping | None = None,
     apart: Apart | None = None,
-    afterwards: Sequence[str] = (),
 ) -> Stop | None:
     """Run what is left of a sweep; the caller holds its lock, and hears signals. Returns what stopped it, if anything did.
 
-    `apart` looks at what has to be looked at before trials begin, and imports what is needed `afterwards`
-    while the last ones run.
-    What was measured to decide how trials share the machine, and what becomes of a cluster's nodes, is told by `tell`.
+    `apart` looks at what has to be looked at before trials begin, and gets ready for the end while the last ones run. What was
+    measured to decide how trials share the machine, and what becomes of a cluster's nodes, is told by `tell`.
 
     Raises MachineError when this machine cannot go on with what another began, ClusterError for what is wrong with a cluster.
     """
     stopping, apart = stopping or Stopping(), apart or Apart(is_here=True)
     if executor == "ray" and address not in (None, "local"):
-        return _run_on_cluster(sweeping, str(address), listeners, tell, stopping, apart, afterwards)
+        return _run_on_cluster(sweeping, str(address), listeners, tell, stopping, apart)
     share = share_of(sweeping, here(sweeping, apart))
     if share.told:
         tell(share.told)
     if executor == "inline":
         from sweeper.launch.inline import run_inline
 
-        driver = _driver(sweeping, share, share.fits_here(), listeners, False, apart, ())
+        driver = _driver(sweeping, share, share.fits_here(), listeners, False, apart)
         return _run(driver, run_inline, stopping, is_here=True)
     ray_tune, connection = import_ray(None)
     with connection.cluster(None):
         at_once = connection.trials_at_once(share)
-        driver = _driver(sweeping, share, at_once, listeners, share.is_part_of_a_gpu, apart, afterwards)
+        driver = _driver(sweeping, share, at_once, listeners, share.is_part_of_a_gpu, apart)
         return _run(driver, partial(ray_tune.run_on_ray, share=share, at_once=at_once), stopping, is_here=False)
 
 
@@ -78,7 +76,6 @@ def _run_on_cluster(
     tell: Callable[[str], object],
     stopping: Stopping,
     apart: Apart,
-    afterwards: Sequence[str],
 ) -> Stop | None:
     ray_tune, connection = import_ray(address)
     with connection.cluster(address, modules_to_ship(sweeping.experiment)) as head:
@@ -87,9 +84,7 @@ def _run_on_cluster(
         nodes = Cluster(sweeping, head, tell)
         at_once = nodes.share.most or nodes.places
         execute = partial(ray_tune.run_on_ray, share=nodes.share, at_once=at_once, nodes=nodes)
-        driver = _driver(
-            sweeping, nodes.share, at_once, listeners, nodes.share.is_part_of_a_gpu, apart, afterwards, nodes.kind
-        )
+        driver = _driver(sweeping, nodes.share, at_once, listeners, nodes.share.is_part_of_a_gpu, apart, nodes.kind)
         stop = _run(driver, execute, stopping, is_here=False)
         return stop and stop._replace(has_lost_head=nodes.head.is_lost)
 
@@ -126,16 +121,13 @@ def _driver(
     listeners: Sequence[Listener],
     shares_gpus: bool,
     apart: Apart,
-    afterwards: Sequence[str],
     kind: Kind | None = None,
 ) -> Driver:
     machine = machine_for(sweeping, share, at_once, apart, kind)
     if machine.device == "cuda":
         apart.end()  # it may hold some of a GPU's memory
     search = sweeping.search(machine.window)
-    driver = Driver(
-        sweeping.sweep, sweeping.experiment, search, listeners, shares_gpus, partial(apart.begin, *afterwards)
-    )
+    driver = Driver(sweeping.sweep, sweeping.experiment, search, listeners, shares_gpus, apart.begin_rest)
     driver.remember([record for record in sweeping.records if record.trial.key in driver.search.known])
     return driver
 

@@ -11,6 +11,7 @@ from sweeper.data.split import split
 from sweeper.experiment import Experiment, Resources, Settings, to_plain
 from sweeper.hardware import cores_here, gpus_here
 from sweeper.launch.sweeping import Sweeping
+from sweeper.training.machine import decide, kind_here
 from sweeper.trial import canonical_json
 
 MAX_MEASURED = 12
@@ -131,7 +132,6 @@ def _packed(sweeping: Sweeping, share: Share, place: Place) -> Share:
 def trials_a_gpu(experiment: Experiment, shapes: Sequence[Settings], cpus: int, most: int) -> tuple[int, str]:
     """As many trials as this GPU's memory holds and its idle time is worth, by a few steps of each shape; and why."""
     from sweeper.training import packing
-    from sweeper.training.machine import decide, kind_here
 
     machine, demands = decide(kind_here("cuda"), cpus, 1), []
     for settings in shapes:
@@ -163,7 +163,6 @@ def _fastest_threads(sweeping: Sweeping, place: Place) -> int:
 def fastest_threads(experiment: Experiment, settings: Settings, cores: int) -> int:
     """All cores for one trial, or one core for each of several: whichever trains more images a second here."""
     from sweeper.training.calibrate import is_one_on_all_faster
-    from sweeper.training.machine import decide, kind_here
 
     dataset = prepare_at(experiment.data, settings.data)
     machine = decide(kind_here("cpu"), 1, 1)
