@@ -84,10 +84,8 @@ def _run(
     if executor == "ray" and address not in (None, "local"):
         check_answers(str(address))
     set_up()
-    is_here = (
-        executor == "inline" or "torch" in sys.modules or bool(user_models(experiment))
-    )  # which may import anything
-    apart = at_last.enter_context(Apart(is_here, rest=DRAWING))
+    has_torch = executor == "inline" or "torch" in sys.modules or bool(user_models(experiment))  # now or soon
+    apart = at_last.enter_context(Apart(is_here=has_torch, rest=DRAWING))
     if executor == "ray":
         apart.begin("torch")
         import_ray(address)  # meanwhile
