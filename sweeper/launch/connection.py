@@ -28,9 +28,8 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-QUIET_HERE = {
-    "RAY_task_events_report_interval_ms": "0"
-}  # for a dashboard; leaving Ray may wait 5 s to tell the last ones
+# Task events are for a dashboard, and leaving Ray may wait 5 s to tell the last ones.
+QUIET_HERE = {"RAY_task_events_report_interval_ms": "0"}
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 

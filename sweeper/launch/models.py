@@ -29,9 +29,12 @@ def check_models(sweeping: Sweeping, call: Call = directly) -> None:
         distinct.setdefault(key, settings)
         if len(distinct) == MAX_BUILT:
             break
-    classes = [len(prepare_at(sweeping.experiment.data, settings.data).classes) for settings in distinct.values()]
-    models = [(one.model.name, one.model.arguments) for one in distinct.values()]
-    call(build_all, [(*model, count, size) for model, count, (_, size) in zip(models, classes, distinct, strict=True)])
+    access = sweeping.experiment.data
+    models = [
+        (one.model.name, one.model.arguments, len(prepare_at(access, one.data).classes), one.data.input_size)
+        for one in distinct.values()
+    ]
+    call(build_all, models)
 
 
 def build_all(models: Sequence[tuple[str, Mapping[str, Any], int, int]]) -> None:

@@ -20,17 +20,18 @@ def train(key: str, sweep: tuple[str, str], experiment: Experiment, answers: Any
     """Train one trial, from wherever its folder says it is, and report to Tune."""
     os.environ.update(access)
     node = ray.get_runtime_context().get_node_id()
-    if why := told_unfit(Sweep(*sweep).machine()):
+    opened = Sweep(*sweep)
+    if why := told_unfit(opened.machine()):
         tune.report({"node": node, "unfit": why})
         return
-    trial = Sweep(*sweep).trial(key).read_trial()
+    trial = opened.trial(key).read_trial()
 
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         tune.report({"node": node, "rows": rows, "saved_epoch": saved_epoch})
         return Answer(ray.get(answers.get.remote(trial.key, int(rows[-1]["epoch"]))))
 
     try:
-        fit(trial, Sweep(*sweep), experiment, report)
+        fit(trial, opened, experiment, report)
     except (Exception, SystemExit):  # whatever a user's model raises is that trial's failure; the worker goes on
         error = redacted(traceback.format_exc())
         tune.report({"node": node, "error": error})
