@@ -36,22 +36,17 @@ def parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def descend(network: nn.Module, loss: Tensor, share: float) -> float:
-    """One step of SGD, at the rate that would lower the loss by `share` of it if the loss were a plane; the rate."""
+def rate_to_lower(network: nn.Module, loss: float, share: float) -> float:
+    """The rate of SGD that would lower the loss by `share` of it if the loss were a plane."""
+    squared = sum(float(p.grad.norm()) ** 2 for p in network.parameters() if p.grad is not None)
+    return share * loss / squared
+
+
+def descend(network: nn.Module, loss: Tensor) -> None:
+    """One step of SGD that would take a tenth of the loss away if the loss were a plane."""
     network.zero_grad()
     torch.autograd.backward(loss)
-    squared = sum(float(p.grad.norm()) ** 2 for p in network.parameters() if p.grad is not None)
-    rate = share * loss.item() / squared
-    climb(network, -rate)
-    return rate
-
-
-@torch.no_grad()
-def climb(network: nn.Module, rate: float) -> None:
-    """A step along the slopes: back to where `descend` came from, but for the last bits."""
-    for parameter in network.parameters():
-        if parameter.grad is not None:
-            parameter.add_(parameter.grad, alpha=rate)
+    torch.optim.SGD(network.parameters(), rate_to_lower(network, loss.item(), share=0.1)).step()
 
 
 def assert_it_learns(network: nn.Module, classes: int, size: int = SIZE) -> None:

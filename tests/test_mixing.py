@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 from trials import begin, experiment
 
-from models.losses import cross_entropy
-from sweeper.data.split import split
 from sweeper.training.augment import asked_for
 from sweeper.training.feed import Batch
-from sweeper.training.loop import Trainer
 from sweeper.training.mixing import Mix, box_of, draw_mixes, mixed
 
 
@@ -73,10 +71,7 @@ def test_shares_are_betas_and_of_two_kinds_each_is_as_likely() -> None:
 def test_a_mixed_step_weighs_both_labels_and_hits_count_for_the_larger(
     tmp_path: Path, share: float, weights: Any
 ) -> None:
-    begun = begin(tmp_path, experiment(class_weights=weights))
-    machine, dataset = begun.sweep.machine(), begun.dataset()
-    assert machine
-    trainer = Trainer(begun.trial.settings, dataset, split(dataset, begun.experiment.data.split), machine)
+    trainer = begin(tmp_path, experiment(class_weights=weights)).trainer()
     at_N = trainer.feed.train_N[:32]
     images_NCHW, labels_N = trainer.feed.seen(at_N), trainer.feed.labels_N[at_N]
     logits_NK = trainer.network(images_NCHW).detach()
@@ -85,7 +80,8 @@ def test_a_mixed_step_weighs_both_labels_and_hits_count_for_the_larger(
     weight_K = torch.tensor(weights or [1.0] * 10)
     total, weight = 0.0, 0.0
     for part, targets_N in ((share, labels_N), (1 - share, other_N)):
-        total += float((part * weight_K[targets_N] * cross_entropy(logits_NK, targets_N)).sum())
+        losses_N = cross_entropy(logits_NK, targets_N, reduction="none")
+        total += float((part * weight_K[targets_N] * losses_N).sum())
         weight += float((part * weight_K[targets_N]).sum())
     assert loss / 32 == pytest.approx(total / weight, rel=1e-5)
     assert hits == (logits_NK.argmax(1) == (labels_N if share > 0.5 else other_N)).sum()

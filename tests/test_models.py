@@ -2,6 +2,8 @@
 
 import inspect
 import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -14,19 +16,20 @@ from networks import (
     Options,
     assert_every_parameter_has_a_slope,
     assert_it_learns,
-    climb,
     descend,
     images,
     parameters,
+    rate_to_lower,
 )
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import nn
+from trials import begin, experiment
 
 from models import LIMITS, LOSSES, MODELS, Entry, ModelError, build, user_callable
 from models.classifier import Classifier
-from models.losses import mean_loss
-from sweeper.data.pictures import fit
+from sweeper.training.feed import Batch
+from sweeper.training.loop import loss_of
 
 Array = NDArray[np.float64]
 
@@ -82,7 +85,7 @@ def test_every_parameter_of_a_model_learns_from_its_seed_and_its_weights_are_its
     assert all(torch.equal(start[key], same[key]) for key in start)
     logits_NK = one(images())
     assert logits_NK.shape == (4, 7)
-    descend(one, nn.functional.cross_entropy(logits_NK, torch.arange(4)), share=0.1)
+    descend(one, nn.functional.cross_entropy(logits_NK, torch.arange(4)))
     assert_every_parameter_has_a_slope(one)
     other.load_state_dict(saved_and_loaded(one.state_dict()))
     one.eval()
@@ -98,16 +101,16 @@ def test_every_model_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_step_downhill_lowers_every_loss_of_every_model(name: str) -> None:
-    torch.manual_seed(0)
-    network, labels_N = build(name, SMALL[name][0], 5, 32), torch.tensor([0, 1, 2, 4])
-    for loss_name, loss in LOSSES.items():
-        before = mean_loss(loss(network(images()), labels_N), labels_N)
-        rate = descend(network, before, share=0.02)
+def test_a_trainers_step_lowers_every_loss_of_every_model(tmp_path: Path, name: str) -> None:
+    of = experiment({"classes": 5, "image_size": 32}, {"name": name, **SMALL[name][0]}, momentum=0.0)
+    trainer, batch = begin(tmp_path, of).trainer(), Batch(images(), torch.tensor([0, 1, 2, 4]))
+    for loss_name in LOSSES:
+        trainer.loss = loss_of(replace(of.train, loss=loss_name))
+        summed, _ = trainer.step(batch, 0.0).tolist()
+        trainer.step(batch, rate_to_lower(trainer.network, summed / 4, share=0.02))
         with torch.no_grad():
-            after = mean_loss(loss(network(images()), labels_N), labels_N)
-        assert after.item() < before.item(), loss_name
-        climb(network, rate)
+            after = trainer.loss(trainer.network(batch.images_NCHW), batch.labels_N).mean()
+        assert after.item() < summed / 4, loss_name
 
 
 # AlexNet
@@ -237,5 +240,8 @@ def test_a_classifier_scales_an_image_as_it_is_scaled_when_a_data_set_is_prepare
     raw_HWC = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     classifier = Classifier(nn.Identity(), 8, mean=[0.0] * 3, deviation=[1.0] * 3, classes=[])
     seen_CHW = classifier(torch.from_numpy(raw_HWC.transpose(2, 0, 1))[None])[0] * 255
-    fitted_CHW, inner = fit(Image.fromarray(raw_HWC), 8), np.s_[:, 1:-1, 1:-1]  # at the edge Pillow sees a bit beyond
-    np.testing.assert_allclose(seen_CHW[inner], fitted_CHW[inner], atol=1.01)  # and it rounds twice
+    fitted = ImageOps.fit(Image.fromarray(raw_HWC), (8, 8), Image.Resampling.BILINEAR)
+    inner = np.s_[:, 1:-1, 1:-1]  # at the edge Pillow sees a bit beyond
+    np.testing.assert_allclose(
+        seen_CHW[inner], np.asarray(fitted).transpose(2, 0, 1)[inner], atol=1.01
+    )  # it rounds twice

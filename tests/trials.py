@@ -11,9 +11,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from sweeper.data import Dataset, default_cache, prepare
+from sweeper.data.split import split
 from sweeper.experiment import Data, Experiment, Split, Train, named_of
 from sweeper.store import Machine, Result, Row, Sweep, TrialFolder
 from sweeper.training.fit import fit
+from sweeper.training.loop import Trainer
 from sweeper.training.machine import processor
 from sweeper.trial import Answer, Trial, config_for, settings_for
 
@@ -96,6 +98,12 @@ class Begun:
 
     def dataset(self) -> Dataset:
         return prepare(self.experiment.data, default_cache())
+
+    def trainer(self, device: str = "cpu") -> Trainer:
+        machine, dataset = self.sweep.machine(), self.dataset()
+        assert machine
+        indices = split(dataset, self.experiment.data.split)
+        return Trainer(self.trial.settings, dataset, indices, replace(machine, device=device))
 
     def halted_at(self, epoch: int) -> "Begun":
         assert self.fit(Told({epoch: Answer.HALT})) is None
