@@ -1,5 +1,7 @@
 """Optimisers against their equations in numpy, clipping and the average of the weights against theirs."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
-from trials import begin, experiment
+from test_fit import normal_images, weights
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel
+from trials import begin, experiment, network
 
 from sweeper.data.split import split
 from sweeper.experiment import Train
@@ -71,10 +76,7 @@ def test_adam_does_not_mind_nesterov() -> None:
 
 
 def trainer_of(tmp_path: Path, **train: Any) -> tuple[Trainer, Batch]:
-    begun = begin(tmp_path, experiment(**train))
-    dataset, machine = begun.dataset(), begun.sweep.machine()
-    assert machine
-    trainer = Trainer(begun.trial.settings, dataset, split(dataset, begun.experiment.data.split), machine)
+    trainer = begin(tmp_path, experiment(**train)).trainer()
     at_N = trainer.feed.train_N[:32]
     return trainer, Batch(trainer.feed.seen(at_N), trainer.feed.labels_N[at_N])
 
@@ -121,38 +123,44 @@ def test_the_average_follows_its_formula_and_leaves_the_network_alone() -> None:
     assert not any(parameter.requires_grad for parameter in average.network.parameters())
 
 
+def warming_up(average: Tensor, weights: Tensor, updates: Tensor) -> Tensor:
+    """0.999 of the average, less in the first steps; counters are copied."""
+    decay = min(0.999, float(updates / (updates + 9)))
+    return decay * average + (1 - decay) * weights if weights.is_floating_point() else weights
+
+
 def test_the_average_is_what_is_evaluated_and_kept(tmp_path: Path) -> None:
-    plain = begin(tmp_path / "plain", experiment(model={"batch_norm": True}, epochs=2))
-    averaged = begin(tmp_path / "averaged", experiment(model={"batch_norm": True}, epochs=2, ema=0.999))
-    one, other = plain.ended(), averaged.ended()
-    assert [row["train/loss"] for row in one.history] == [row["train/loss"] for row in other.history]
-    assert all(ours["val/loss"] != theirs["val/loss"] for ours, theirs in zip(one.history, other.history, strict=True))
-    kept = torch.load(averaged.folder.artifacts.at("model.pt"), weights_only=True)["weights"]
-    trainer, _ = trainer_of(tmp_path / "again", epochs=2, ema=0.999)
-    trainer = Trainer(
-        averaged.trial.settings, averaged.dataset(), split(averaged.dataset(), averaged.experiment.data.split),
-        trainer.machine,
-    )  # fmt: skip
-    assert other.best_epoch
-    weights = [value.clone() for value in trainer.network.parameters()]
-    for epoch in range(1, other.best_epoch + 1):
-        slices = trainer.feed.slices(32)
-        generator = torch.Generator().manual_seed(_seed(epoch))
-        torch.manual_seed(_seed(epoch))
-        trainer.network.train()
-        for at, batch in enumerate(trainer.feed.epoch(slices, generator)):
-            trainer.step(batch, 0.05)
-            step = (epoch - 1) * len(slices) + at
-            decay = min(0.999, (1 + step) / (10 + step))
-            weights = [
-                decay * a + (1 - decay) * w.detach() for a, w in zip(weights, trainer.network.parameters(), strict=True)
-            ]
-    names = [name for name, _ in trainer.network.named_parameters()]
-    for name, expected in zip(names, weights, strict=True):
-        np.testing.assert_allclose(kept[name], expected.detach(), rtol=1e-4, atol=1e-5)
+    of = experiment(model={"batch_norm": True}, epochs=2)
+    plain, averaged = (
+        begin(tmp_path / "plain", of).ended(),
+        begin(tmp_path, replace(of, train=replace(of.train, ema=0.999))),
+    )
+    result, dataset = averaged.ended(), averaged.dataset()
+    assert [row["train/loss"] for row in plain.history] == [row["train/loss"] for row in result.history]
+    train_N, val_N, _ = split(dataset, of.data.split)
+    labels_N = torch.from_numpy(dataset.labels_N)
+    torch.manual_seed(seed_of(0))
+    model = network(10, 8, batch_norm=True)
+    average = AveragedModel(model, avg_fn=warming_up, use_buffers=True)
+    average.update_parameters(model)  # the first only copies
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    assert result.best_epoch
+    for epoch in range(1, result.best_epoch + 1):
+        order_N = train_N[torch.randperm(len(train_N), generator=torch.Generator().manual_seed(seed_of(epoch)))]
+        for at_N in np.split(order_N, range(32, len(order_N), 32)):
+            optimizer.zero_grad()
+            cross_entropy(model(normal_images(dataset, at_N).float()), labels_N[at_N]).backward()
+            optimizer.step()
+            average.update_parameters(model)
+        with torch.no_grad():
+            val_NK = average.module.eval()(normal_images(dataset, val_N).float())
+        loss = cross_entropy(val_NK, labels_N[val_N]).item()
+        assert result.history[epoch - 1]["val/loss"] == pytest.approx(loss, rel=1e-4)
+    kept, expected = weights(averaged), average.module.state_dict()
+    assert kept.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(kept[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-def _seed(epoch: int) -> int:
-    import hashlib
-
+def seed_of(epoch: int) -> int:
     return int.from_bytes(hashlib.sha256(f"0/{epoch}".encode()).digest()[:8])
