@@ -14,7 +14,9 @@ import pytest
 import torch
 from images import class_files, encoded, tiny_files, write_folder, write_zip
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
+from scipy.special import softmax
+from sklearn.metrics import confusion_matrix, log_loss
+from test_metrics import calibration_error_by_bins
 from trials import Begun, Told, begin, experiment, network, train_until_killed, untimed
 
 from sweeper.data import DataError, Dataset, default_cache, prepare
@@ -195,11 +197,6 @@ def normal_images(dataset: Dataset, indices_N: NDArray[np.int64]) -> torch.Tenso
     return torch.from_numpy(pixels_NHWC.transpose(0, 3, 1, 2))
 
 
-def loss_of(logits_NK: NDArray[np.float64], labels_N: NDArray[np.int64]) -> float:
-    log_sum_N = np.log(np.exp(logits_NK).sum(1))
-    return float((log_sum_N - logits_NK[np.arange(len(labels_N)), labels_N]).mean())
-
-
 @pytest.fixture(scope="module")
 def worst_first(tmp_path_factory: pytest.TempPathFactory) -> Begun:
     """A complete trial whose best epoch, by an odd objective, is its first."""
@@ -215,7 +212,10 @@ def test_the_summary_is_what_the_best_epochs_weights_do(worst_first: Begun, part
     indices_N = getattr(split(dataset, worst_first.trial.settings.data.split), f"{part}_N")
     labels_N, logits_NK = dataset.labels_N[indices_N], logits_of(worst_first, indices_N)
     rank_N = (logits_NK > logits_NK[np.arange(len(labels_N)), labels_N][:, None]).sum(1)
-    assert summary[f"{part}/loss"] == pytest.approx(loss_of(logits_NK, labels_N), rel=1e-4)
+    probabilities_NK = softmax(logits_NK, axis=1)
+    error = calibration_error_by_bins(probabilities_NK.max(1), logits_NK.argmax(1) == labels_N)
+    assert summary[f"{part}/ece"] == pytest.approx(error, rel=1e-4)
+    assert summary[f"{part}/loss"] == pytest.approx(log_loss(labels_N, probabilities_NK, labels=range(10)), rel=1e-4)
     assert summary[f"{part}/top1"] == pytest.approx((rank_N < 1).mean(), abs=1e-6)
     assert summary[f"{part}/top5"] == pytest.approx((rank_N < 5).mean(), abs=1e-6)
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, top_k_accuracy_score
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, confusion_matrix, top_k_accuracy_score
 from torch.nn.functional import cross_entropy
 
 from sweeper.training.metrics import CALIBRATION_BINS, calibration_error, confusion, evaluate_logits, top_k_hits
@@ -25,6 +26,13 @@ def scored(draw: Any, elements: st.SearchStrategy[float]) -> tuple[torch.Tensor,
 
 few_values = st.sampled_from([-2.0, -0.5, 0.0, 0.5, 2.0])  # as bfloat16 does, it gives many equal logits
 any_value = st.floats(-20, 20, width=32)
+
+
+def calibration_error_by_bins(confidences_N: NDArray[np.float64], is_right_N: NDArray[np.bool_]) -> float:
+    """Guo et al. 2017, equation 3, over 15 bins, each with its upper edge."""
+    bin_N = np.digitize(confidences_N, np.arange(1, 15) / 15, right=True)
+    inside = [bin_N == number for number in range(15) if (bin_N == number).any()]
+    return float(sum(part.mean() * abs(is_right_N[part].mean() - confidences_N[part].mean()) for part in inside))
 
 
 @settings(deadline=None)
@@ -47,9 +55,9 @@ def test_top1_is_the_share_of_right_predictions_and_never_above_top5(
 ) -> None:
     logits_NK, labels_N = images
     evaluation = evaluate_logits(logits_NK, labels_N, cross_entropy(logits_NK, labels_N))
-    hits_N = top_k_hits(logits_NK, labels_N, 1)
-    assert (evaluation.predictions_N == labels_N).tolist() == hits_N.tolist()
-    assert evaluation.top1 == pytest.approx(np.mean(hits_N.tolist()), rel=1e-12)
+    predictions_N = logits_NK.numpy().argmax(1)
+    assert evaluation.predictions_N.tolist() == predictions_N.tolist()
+    assert evaluation.top1 == pytest.approx((predictions_N == labels_N.numpy()).mean(), rel=1e-12)
     assert evaluation.top1 <= evaluation.top5
 
 
@@ -60,9 +68,10 @@ def test_an_evaluation_agrees_with_scikit_learn() -> None:
     evaluation = evaluate_logits(logits_NK, labels_N, cross_entropy(logits_NK, labels_N))
     scores_NK = logits_NK.double().numpy()
     probabilities_NK = np.exp(scores_NK) / np.exp(scores_NK).sum(1, keepdims=True)
-    assert evaluation.loss == pytest.approx(log_loss(labels_N, probabilities_NK, labels=range(20)), rel=1e-6)
     assert evaluation.top1 == accuracy_score(labels_N, scores_NK.argmax(1))
     assert evaluation.top5 == top_k_accuracy_score(labels_N, scores_NK, k=5, labels=range(20))
+    is_right_N = scores_NK.argmax(1) == labels_N.numpy()
+    assert evaluation.ece == pytest.approx(calibration_error_by_bins(probabilities_NK.max(1), is_right_N), rel=1e-5)
     assert evaluation.predictions_N.tolist() == scores_NK.argmax(1).tolist()
     np.testing.assert_allclose(evaluation.confidences_N, probabilities_NK.max(1), rtol=1e-5)
     assert evaluation.confusion_KK.tolist() == confusion_matrix(labels_N, scores_NK.argmax(1)).tolist()
