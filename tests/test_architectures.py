@@ -1,15 +1,19 @@
-"""Architectures: torchvision's to the number where they are its own, counted by hand where they are not; least sizes."""
+"""Architectures: torchvision's to the number where they are its own, else in functional calls and counts by hand; least sizes."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 import torchvision
 from networks import Options, assert_it_learns, images, parameters
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models import ModelError, build, from_torchvision
 
+State = dict[str, Tensor]
 VGG = [
     pytest.param(depth, batch_norm, id=f"vgg{depth}{'_bn' * batch_norm}")
     for depth in (11, 13, 16, 19)
@@ -17,7 +21,7 @@ VGG = [
 ]
 
 
-def drawn_weights(network: nn.Module) -> dict[str, Tensor]:
+def drawn_weights(network: nn.Module) -> State:
     """Weights, biases, means and variances to compare by; the matrices of large heads have equal rows, to be quick."""
     draw = torch.Generator().manual_seed(0)
     state = {}
@@ -179,6 +183,79 @@ def test_a_wide_resnet_s_stages_halve_the_size_and_double_the_channels() -> None
         shapes.append(tuple(at.shape[1:]))
     assert shapes[0] == (16, 64, 64)
     assert shapes[2:9:2] == [(64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8)]
+
+
+# What torchvision has not, in functional calls
+
+
+def activated(inputs_NCHW: Tensor, state: State, name: str) -> Tensor:
+    """Normalised by the batches seen, then rectified."""
+    parts = [state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+    return F.batch_norm(inputs_NCHW, *parts).relu()
+
+
+def wide_resnet(images_NCHW: Tensor, state: State, blocks: int, basic_stages: int) -> Tensor:
+    """He et al. 2016b, figure 1: activation before weights; a shortcut to another shape takes what is activated."""
+
+    def convolved(inputs_NCHW: Tensor, name: str, stride: int = 1) -> Tensor:
+        weight = state[f"{name}.weight"]
+        return F.conv2d(inputs_NCHW, weight, stride=stride, padding=weight.shape[-1] // 2)
+
+    at_NCHW = convolved(images_NCHW, "0")
+    for number in range(4 * blocks):
+        block, stride = number + 1, 2 if number in (blocks, 2 * blocks, 3 * blocks) else 1
+        basic, bottleneck = [("path.0", stride), ("path.4", 1)], [("path.0", 1), ("path.3", stride), ("path.7", 1)]
+        past_NCHW = at_NCHW
+        if f"{block}.projection.weight" in state:
+            past_NCHW = convolved(activated(at_NCHW, state, f"{block}.active.0"), f"{block}.projection", stride)
+        norms = ("active.0", "path.1", "path.4")
+        for norm, (name, by) in zip(norms, basic if number < basic_stages * blocks else bottleneck, strict=False):
+            at_NCHW = convolved(activated(at_NCHW, state, f"{block}.{norm}"), f"{block}.{name}", by)
+        at_NCHW = past_NCHW + at_NCHW
+    at_NCHW = activated(at_NCHW, state, f"{4 * blocks + 1}")
+    return F.linear(at_NCHW.mean((2, 3)), state[f"{4 * blocks + 5}.weight"], state[f"{4 * blocks + 5}.bias"])
+
+
+def stacked(images_NCHW: Tensor, state: State, stride: int, pools: tuple[int, ...], side: int) -> Tensor:
+    """3 x 3 convolutions, the first with a stride, a pool after some; `side` x `side` positions; three linear layers."""
+    at = images_NCHW
+    for number, name in enumerate(name for name in state if state[name].dim() == 4):
+        layer = int(name.split(".")[1])
+        at = F.conv2d(at, state[name], state.get(f"features.{layer}.bias"), 1 if number else stride, padding=1)
+        is_normalised = f"features.{layer + 1}.running_mean" in state
+        at = activated(at, state, f"features.{layer + 1}") if is_normalised else at.relu()
+        at = F.max_pool2d(at, 2) if number in pools else at
+    at = F.adaptive_avg_pool2d(at, side).flatten(1)
+    first, second, last = (name.removesuffix(".weight") for name in state if state[name].dim() == 2)
+    for name in (first, second):
+        at = F.linear(at, state[f"{name}.weight"], state[f"{name}.bias"]).relu()
+    return F.linear(at, state[f"{last}.weight"], state[f"{last}.bias"])
+
+
+ALEXNET, VGG16_TINY = {"stride": 2, "pools": (0, 1, 4), "side": 2}, {"stride": 1, "pools": (1, 3, 6), "side": 7}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "reference", "arguments"),
+    [
+        ("alexnet", {"compact": True}, stacked, ALEXNET),
+        ("alexnet", {"compact": True, "batch_norm": True}, stacked, ALEXNET),
+        ("vgg16_tiny", {"hidden": 64}, stacked, VGG16_TINY),
+        ("vgg16_tiny", {"hidden": 64, "batch_norm": True}, stacked, VGG16_TINY),
+        ("wide_resnet_bottleneck", {"width": 1}, wide_resnet, {"blocks": 2, "basic_stages": 2}),
+        ("wide_resnet_bottleneck", {"width": 2, "blocks": 1, "basic_stages": 1}, wide_resnet, {"blocks": 1, "basic_stages": 1}),
+    ],
+)  # fmt: skip
+def test_a_network_is_what_functional_calls_make_of_its_weights(
+    name: str, options: Options, reference: Callable[..., Tensor], arguments: dict[str, Any]
+) -> None:
+    network = on_meta(name, options, 10, 40)
+    state = drawn_weights(network)
+    network.load_state_dict(state, assign=True)
+    with torch.no_grad():
+        logits_NK = reference(images(2, 40), state, **arguments)
+        assert logits_NK.std() > 0
+        torch.testing.assert_close(network.eval()(images(2, 40)), logits_NK)
 
 
 # Baselines
