@@ -1,4 +1,4 @@
-"""How the charts of classes look: bars with intervals, effects of axes, confusion."""
+"""How the charts of classes look: accuracies, bars with intervals, effects of axes, confusion."""
 
 import plotly.graph_objects as go
 
@@ -9,7 +9,12 @@ COLOUR_BAR = {"thickness": 10, "outlinewidth": 0, "len": 200, "lenmode": "pixels
 
 
 def class_figures() -> dict[str, Json]:
-    return {"bars": _bars(), "effects": _effects(), "confusion": _confusion()}
+    return {"classes": _classes(), "bars": _bars(), "effects": _effects(), "confusion": _confusion()}
+
+
+def _classes() -> Json:
+    """One heatmap to fill: trials down, classes across, accuracy as colour."""
+    return as_json(_matrix(COLOUR_BAR | {"tickformat": ".0%"}))
 
 
 def _bars() -> Json:

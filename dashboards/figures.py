@@ -144,35 +144,6 @@ def learning_curves() -> Json:
     )
 
 
-def class_heatmap() -> Json:
-    """One heatmap to fill: trials down, classes across, accuracy as colour."""
-    bar = {"thickness": 10, "outlinewidth": 0, "tickformat": ".0%"}
-    bar |= {"len": 200, "lenmode": "pixels", "y": 1, "yanchor": "top"}
-    return as_json(
-        go.Figure(
-            data=[go.Heatmap(hoverinfo="text", xgap=1, ygap=1, colorbar=bar, hoverongaps=False)],
-            layout={
-                "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
-                "xaxis": {
-                    "showgrid": False,
-                    "automargin": True,
-                    "side": "top",
-                    "ticks": "",
-                    "zeroline": False,
-                    "ticklabeloverflow": "allow",
-                },
-                "yaxis": {
-                    "showgrid": False,
-                    "automargin": True,
-                    "autorange": "reversed",
-                    "ticks": "",
-                    "zeroline": False,
-                },
-            },
-        )
-    )
-
-
 def ranking() -> Json:
     """Two traces to fill: each trial's objective and its test metric, by rank."""
     hover = "<b>%{text}</b><br>%{y}<extra></extra>"

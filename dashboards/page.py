@@ -102,7 +102,7 @@ def render(sweeps: Sequence[SweepTables]) -> str:
     environment.filters.update(groupwise=_groupwise, edges=_edges)
     budgets = BUDGET // len(sweeps), CHARACTERS // len(sweeps)
     sections = [_section(sweep, *budgets) for sweep in sweeps]
-    drawn = {"curves": figures.learning_curves(), "classes": figures.class_heatmap(), "ranking": figures.ranking()}
+    drawn = {"curves": figures.learning_curves(), "ranking": figures.ranking()}
     drawn |= class_figures() | parameter_figures()
     themes = {name: figures.theme(theme) for name, theme in figures.THEMES.items()}
     payload = {"themes": themes, "figures": drawn, "sweeps": [section.data for section in sections]}
