@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from models import ModelError
 from models.classifier import Classifier
 from sweeper.data import Dataset, prepare_at
 from sweeper.data.pictures import UNREADABLE, decode
@@ -30,7 +29,6 @@ from sweeper.training.kernels import deeper, kernels, weight_histograms
 from sweeper.training.saliency import STEPS, Convolution, convolutions, saliencies
 
 TOP, FEW, FEW_STEPS = 5, 4, 16
-AUTOMATIC = ("saliency.png", "kernels.png", "kernels_deep.png", "histograms.png")
 
 
 class ExplanationError(ValueError):
@@ -66,8 +64,7 @@ def draw_explanation(sweep: Sweep, key: str) -> None:
     Raises ExplanationError when its model was not kept, DataError when its images are not here.
     """
     folder = sweep.trial(key)
-    names = set(folder.pictures.names())
-    if names.issuperset(AUTOMATIC) or ("saliency.png" in names and "histograms.png" in names):
+    if {"saliency.png", "histograms.png"}.issubset(folder.pictures.names()):
         return
     record = folder.record()
     if record is None:
@@ -90,8 +87,6 @@ def open_classifier(sweep: Sweep, key: str) -> Classifier:
         )
     try:
         return load_classifier(artifacts)
-    except ModelError:
-        raise
     except (ImportError, RuntimeError, TypeError) as error:  # what a user's module or callable raises
         raise ExplanationError(
             f"the network of trial {key} cannot be rebuilt ({type(error).__name__}: {error}); its code must be what it was "

@@ -15,7 +15,7 @@ from command import here
 from PIL import Image
 
 from sweeper.data.pictures import decode
-from sweeper.explanation import AUTOMATIC, draw_explanation
+from sweeper.explanation import draw_explanation
 from sweeper.left import checksum
 from sweeper.store import Sweep
 from sweeper.training.classifier import load_classifier
@@ -27,6 +27,7 @@ model: {name: alexnet, compact: true}
 train: {epochs: 1, batch_size: 64, lr: 0.01}
 search: {space: {lr: [0.01, 0.001]}}
 """
+AUTOMATIC = {"saliency.png", "kernels.png", "kernels_deep.png", "histograms.png"}
 
 
 @pytest.fixture(scope="module")
