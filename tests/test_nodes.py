@@ -1,12 +1,13 @@
 """The nodes of a cluster as values: what fits where, versions that differ, kinds that are not mixed; and a try's patience."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweeper.launch.driver import Driver
-from sweeper.launch.joining import ClusterError, check_answers, host_and_port
+from sweeper.launch.joining import ClusterError, check_answers, host_and_port, raylets
 from sweeper.launch.nodes import (
     Look,
     Node,
@@ -120,6 +121,19 @@ def test_an_address_is_a_host_and_a_port() -> None:
 def test_an_address_at_which_nothing_listens_is_told_at_once() -> None:
     with pytest.raises(ClusterError, match=r"no Ray cluster answers at 127.0.0.1:1 .*ray start --head"):
         check_answers("127.0.0.1:1")
+
+
+def test_a_process_whose_name_is_cut_within_a_letter_is_no_node() -> None:
+    """Linux keeps 15 bytes of a name, seven and a half letters of Cyrillic."""
+    name = Path("/proc/self/comm")
+    before = name.read_bytes()
+    try:
+        name.write_bytes("обучение".encode())
+        with pytest.raises(UnicodeDecodeError):
+            name.read_text(encoding="utf-8")
+        assert str(os.getpid()) not in {process.name for process in raylets()}
+    finally:
+        name.write_bytes(before.removesuffix(b"\n"))
 
 
 def test_the_users_own_modules_are_taken_along_and_no_installed_one() -> None:

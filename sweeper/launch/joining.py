@@ -5,7 +5,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ANSWER_SECONDS = 5.0
@@ -33,7 +33,7 @@ def check_answers(address: str) -> None:
                 f"no Ray cluster answers at {address} ({error}). Start one with `ray start --head`, or give its address; "
                 "left out, the sweep runs on this machine alone"
             ) from error
-    if not _has_node():
+    if sys.platform.startswith("linux") and not any(raylets()):
         raise ClusterError(
             f"no Ray node runs on this machine, so that it cannot drive the cluster at {address}. Run the command on one of the "
             f"cluster's nodes, or make this machine one: ray start --address={address} --num-cpus=0"
@@ -41,23 +41,20 @@ def check_answers(address: str) -> None:
 
 
 def host_and_port(address: str) -> tuple[str, int]:
+    """The two parts of an address, "[::1]:6379" too. Raises ClusterError for what is none."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise ClusterError(f"given --address {address}, allowed HOST:PORT (Ray's own port is 6379) or auto")
     return host.strip("[]"), int(port)
 
 
-def _has_node() -> bool:
-    """Whether a raylet runs here; True where Linux does not tell."""
-    if not sys.platform.startswith("linux"):
-        return True
+def raylets() -> Iterator[Path]:
+    """The folder in /proc of each raylet that runs here; none where Linux does not tell."""
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "comm").read_text() == "raylet\n":
-                return True
-        except OSError:  # it has just ended
-            continue
-    return False
+        with suppress(OSError):  # it has just ended
+            # Bytes, for the kernel keeps 15 of them and may cut a name within a letter.
+            if (process / "comm").read_bytes() == b"raylet\n":
+                yield process
 
 
 def connect(address: str, initialise: Callable[[], object]) -> None:
@@ -110,10 +107,7 @@ def _stderr() -> Iterator[Callable[[], str]]:
 
 def has_no_token_authentication() -> bool:
     """Whether the node of the cluster that runs on this machine lets everyone in who reaches it."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "comm").read_text() == "raylet\n":
-                return b"RAY_AUTH_MODE=token" not in (process / "environ").read_bytes().split(b"\0")
-        except OSError:  # it has just ended, or is another user's
-            continue
+    for process in raylets():
+        with suppress(OSError):  # it has just ended, or is another user's
+            return b"RAY_AUTH_MODE=token" not in (process / "environ").read_bytes().split(b"\0")
     return False
