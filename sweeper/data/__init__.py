@@ -5,7 +5,6 @@ before; the stamp leads to the fingerprint of the content, which names the prepa
 """
 
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from sweeper.data import arrays, folder, tiny_imagenet
 from sweeper.data.dataset import FORMAT, ClassName, DataError, Dataset, Excluded, open_prepared
 from sweeper.data.prepared import CorruptError, make, open_whole, told_excluded
 from sweeper.data.source import Contents, Source, digest
-from sweeper.folder import opened_json, sealed_json
+from sweeper.folder import Folder, StoreError
 
 if TYPE_CHECKING:  # pydantic is half of the time that importing this package would take
     from sweeper.experiment import Data
@@ -59,13 +58,14 @@ def prepare(data: "Data", cache: Path) -> Dataset:
     cache = cache.absolute()
     source = DATASETS.get(data.name, arrays.find_torchvision)(data, cache)
     skips = ("skip",) if data.on_corrupt == "skip" else ()
-    stamp = cache / "stamps" / digest([(FORMAT, data.name, data.classes, source.stamp(), *skips)])[:32]
-    if stamped := _read_stamp(stamp):
+    stamp = digest([(FORMAT, data.name, data.classes, source.stamp(), *skips)])[:32]
+    stamps = Folder(str(cache / "stamps"))
+    if stamped := _read_stamp(stamps, stamp):
         found = open_whole(_folder(data, cache, stamped["fingerprint"]))
         if found:
             return replace(found, excluded=tuple(Excluded(*row) for row in stamped["excluded"]))
     dataset = _make(data, cache, source)
-    _write_stamp(stamp, dataset)
+    stamps.write_json(stamp, {"fingerprint": dataset.fingerprint, "excluded": dataset.excluded})
     return dataset
 
 
@@ -106,16 +106,9 @@ def _folder(data: "Data", cache: Path, fingerprint: str) -> Path:
     return cache / "prepared" / f"{data.name}-{data.image_size}px-{fingerprint[:16]}"
 
 
-def _read_stamp(stamp: Path) -> Any:
+def _read_stamp(stamps: Folder, name: str) -> Any:
     """The fingerprint of the source's content and the images left out; None when it is not there or damaged."""
     try:
-        return opened_json(stamp.read_bytes())
-    except (FileNotFoundError, ValueError):
+        return stamps.read_json(name)
+    except (FileNotFoundError, StoreError):
         return None
-
-
-def _write_stamp(stamp: Path, dataset: Dataset) -> None:
-    stamp.parent.mkdir(exist_ok=True)
-    temporary = stamp.with_name(f"{stamp.name}.{secrets.token_hex(4)}.tmp")
-    temporary.write_bytes(sealed_json({"fingerprint": dataset.fingerprint, "excluded": dataset.excluded}))
-    temporary.replace(stamp)

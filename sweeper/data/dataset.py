@@ -11,8 +11,6 @@ Axes: N images, C colour channels (always 3: RGB), H height, W width; images are
 
 import hashlib
 import json
-import os
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.folder import opened_json
+from sweeper.folder import Folder, opened_json
 
 FORMAT = 2
 ARRAYS = ("images.npy", "labels.npy", "samples.json")
@@ -146,10 +144,8 @@ def note_verified(folder: Path) -> None:
 
 
 def _note(mark: Path, seen: bytes) -> None:
-    temporary = mark.with_name(f"{mark.name}.{secrets.token_hex(4)}.tmp")
     with suppress(OSError):  # the cache of someone else, or a full disk
-        temporary.write_bytes(seen)
-        os.replace(temporary, mark)
+        Folder(str(mark.parent)).write(mark.name, seen)
 
 
 def _mapped(folder: Path, about: dict[str, Any]) -> Dataset:

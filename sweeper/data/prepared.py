@@ -16,7 +16,7 @@ import numpy as np
 
 from sweeper.data.dataset import ARRAYS, FORMAT, DataError, Dataset, Excluded, checksums, note_verified, open_prepared
 from sweeper.data.source import Contents
-from sweeper.folder import sealed_json
+from sweeper.folder import Folder
 
 if TYPE_CHECKING:
     from sweeper.data.pictures import Failure
@@ -104,10 +104,8 @@ def _write(folder: Path, contents: Contents, image_size: int, listing: Path) -> 
     }
     for name in ARRAYS:
         _sync(folder / name)
-    (folder / "about.json").write_bytes(sealed_json(about))
+    Folder(str(folder)).write_json("about.json", about)
     note_verified(folder)
-    _sync(folder / "about.json")
-    _sync(folder)
 
 
 def _check_room(folder: Path, needed_bytes: int) -> None:
