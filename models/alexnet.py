@@ -7,9 +7,9 @@ Legend: N images, S pixels a side, K classes.
 
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
-from models.layers import he_initialise, require_size
+from models.layers import PlainNetwork, he_initialise, require_size
 
 
 def alexnet(
@@ -37,19 +37,7 @@ def _head(features: int, hidden: int, classes: int, dropout: float) -> nn.Sequen
     )  # fmt: skip
 
 
-class AlexNet(nn.Module):
-    """Convolutions, pooling to `pooled` x `pooled`, and a three-layer head; named as torchvision names them."""
-
-    def __init__(self, features: nn.Sequential, pool: nn.Module, classifier: nn.Sequential) -> None:
-        super().__init__()
-        self.features, self.avgpool, self.classifier = features, pool, classifier
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        logits_NK: Tensor = self.classifier(self.avgpool(self.features(images_NCHW)).flatten(1))
-        return logits_NK
-
-
-def _full(classes: int, batch_norm: bool, dropout: float) -> AlexNet:
+def _full(classes: int, batch_norm: bool, dropout: float) -> PlainNetwork:
     pool = partial(nn.MaxPool2d, kernel_size=3, stride=2)
     features = nn.Sequential(
         *_convolution(3, 64, 11, batch_norm, stride=4, padding=2), pool(),
@@ -58,10 +46,10 @@ def _full(classes: int, batch_norm: bool, dropout: float) -> AlexNet:
         *_convolution(384, 256, 3, batch_norm),
         *_convolution(256, 256, 3, batch_norm), pool(),
     )  # fmt: skip
-    return AlexNet(features, nn.AdaptiveAvgPool2d(6), _head(256 * 6 * 6, 4096, classes, dropout))
+    return PlainNetwork(features, nn.AdaptiveAvgPool2d(6), _head(256 * 6 * 6, 4096, classes, dropout))
 
 
-def _compact(classes: int, batch_norm: bool, dropout: float) -> AlexNet:
+def _compact(classes: int, batch_norm: bool, dropout: float) -> PlainNetwork:
     pool = partial(nn.MaxPool2d, kernel_size=2)
     features = nn.Sequential(
         *_convolution(3, 64, 3, batch_norm, stride=2), pool(),
@@ -70,6 +58,6 @@ def _compact(classes: int, batch_norm: bool, dropout: float) -> AlexNet:
         *_convolution(384, 256, 3, batch_norm),
         *_convolution(256, 256, 3, batch_norm), pool(),
     )  # fmt: skip
-    network = AlexNet(features, nn.AdaptiveAvgPool2d(2), _head(256 * 2 * 2, 256, classes, dropout))
+    network = PlainNetwork(features, nn.AdaptiveAvgPool2d(2), _head(256 * 2 * 2, 256, classes, dropout))
     network.apply(he_initialise)
     return network

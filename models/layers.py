@@ -1,8 +1,25 @@
-"""What several architectures share: initialisation, and the least size of an image."""
+"""What several architectures share: layers, initialisation, and the least size of an image."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.registry import ModelError
+
+
+class PlainNetwork(nn.Module):
+    """Convolutions one after the other, a pool and a head of linear layers; named as torchvision names them."""
+
+    def __init__(self, features: nn.Sequential, pool: nn.Module, classifier: nn.Sequential) -> None:
+        super().__init__()
+        self.features, self.avgpool, self.classifier = features, pool, classifier
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        logits_NK: Tensor = self.classifier(self.avgpool(self.features(images_NCHW)).flatten(1))
+        return logits_NK
+
+
+def convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """Without a bias, and padded so that only the stride makes the image smaller."""
+    return nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=False)
 
 
 def he_initialise(layer: nn.Module) -> None:

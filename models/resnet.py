@@ -10,6 +10,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from models.layers import convolution
+
 Stem = Literal["imagenet", "small"]
 
 
@@ -28,10 +30,6 @@ def resnet50(classes: int, *, stem: Stem = "imagenet") -> nn.Module:
     return ResNet(Bottleneck, (3, 4, 6, 3), classes, stem)
 
 
-def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=False)
-
-
 class Basic(nn.Module):
     """Two 3 x 3 convolutions and what goes past them; `downsample` brings that to the same shape."""
 
@@ -39,8 +37,8 @@ class Basic(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, stride: int, downsample: nn.Module | None) -> None:
         super().__init__()
-        self.conv1, self.bn1 = _convolution(channels_in, channels, 3, stride), nn.BatchNorm2d(channels)
-        self.conv2, self.bn2 = _convolution(channels, channels, 3), nn.BatchNorm2d(channels)
+        self.conv1, self.bn1 = convolution(channels_in, channels, 3, stride), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = convolution(channels, channels, 3), nn.BatchNorm2d(channels)
         self.relu, self.downsample = nn.ReLU(inplace=True), downsample
 
     def forward(self, inputs_NCHW: Tensor) -> Tensor:
@@ -58,9 +56,9 @@ class Bottleneck(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, stride: int, downsample: nn.Module | None) -> None:
         super().__init__()
-        self.conv1, self.bn1 = _convolution(channels_in, channels, 1), nn.BatchNorm2d(channels)
-        self.conv2, self.bn2 = _convolution(channels, channels, 3, stride), nn.BatchNorm2d(channels)
-        self.conv3, self.bn3 = _convolution(channels, 4 * channels, 1), nn.BatchNorm2d(4 * channels)
+        self.conv1, self.bn1 = convolution(channels_in, channels, 1), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = convolution(channels, channels, 3, stride), nn.BatchNorm2d(channels)
+        self.conv3, self.bn3 = convolution(channels, 4 * channels, 1), nn.BatchNorm2d(4 * channels)
         self.relu, self.downsample = nn.ReLU(inplace=True), downsample
 
     def forward(self, inputs_NCHW: Tensor) -> Tensor:
@@ -78,7 +76,7 @@ class ResNet(nn.Module):
     def __init__(self, block: type[Basic | Bottleneck], blocks: tuple[int, int, int, int], classes: int, stem: Stem):
         super().__init__()
         is_small = stem == "small"
-        self.conv1 = _convolution(3, 64, 3) if is_small else _convolution(3, 64, 7, stride=2)
+        self.conv1 = convolution(3, 64, 3) if is_small else convolution(3, 64, 7, stride=2)
         self.bn1, self.relu = nn.BatchNorm2d(64), nn.ReLU(inplace=True)
         self.maxpool = nn.Identity() if is_small else nn.MaxPool2d(3, stride=2, padding=1)
         wide = block.expansion
@@ -103,6 +101,6 @@ def _stage(block: type[Basic | Bottleneck], channels_in: int, channels: int, cou
     channels_out = channels * block.expansion
     downsample = None
     if stride != 1 or channels_in != channels_out:
-        downsample = nn.Sequential(_convolution(channels_in, channels_out, 1, stride), nn.BatchNorm2d(channels_out))
+        downsample = nn.Sequential(convolution(channels_in, channels_out, 1, stride), nn.BatchNorm2d(channels_out))
     first = block(channels_in, channels, stride, downsample)
     return nn.Sequential(first, *(block(channels_out, channels, 1, None) for _ in range(count - 1)))

@@ -3,11 +3,12 @@
 Legend: N images, S pixels a side, K classes, H hidden units (4096).
     vgg11 to vgg19: images (N, 3, S, S) -> features (N, 512, S/32, S/32) pooled to (N, 512, 7, 7) -> H -> H -> logits (N, K)
     vgg16_tiny:     images (N, 3, S, S) -> features (N, 512, S/8, S/8) pooled to (N, 512, 7, 7) -> H -> H/2 -> logits (N, K)
+Below 224 px, or 56 px in vgg16_tiny, that pool is an enlargement.
 """
 
-from torch import Tensor, nn
+from torch import nn
 
-from models.layers import he_initialise, require_size
+from models.layers import PlainNetwork, he_initialise, require_size
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # of each block
 CHANNELS = (64, 128, 256, 512, 512)
@@ -47,27 +48,16 @@ def vgg16_tiny(
     """VGG-16 up to its tenth convolution, without a pool after it: at 56 px what VGG-16 has left at 224 px, 7 x 7."""
     require_size("vgg16_tiny", image_size, 8)
     features = _features(CONVOLUTIONS[16][:4], batch_norm)[:-1]
-    network = VGG(features, _head((hidden, hidden // 2), classes, dropout))
+    network = PlainNetwork(features, nn.AdaptiveAvgPool2d(7), _head((hidden, hidden // 2), classes, dropout))
     network.apply(he_initialise)
     network.classifier[-1].apply(_initialise)  # small, so that the first losses are not far above log K
     return network
 
 
-class VGG(nn.Module):
-    """Convolutions, pooling to 7 x 7 (an enlargement below 224 px), and a three-layer head; named as in torchvision."""
-
-    def __init__(self, features: nn.Sequential, classifier: nn.Sequential) -> None:
-        super().__init__()
-        self.features, self.avgpool, self.classifier = features, nn.AdaptiveAvgPool2d(7), classifier
-
-    def forward(self, images_NCHW: Tensor) -> Tensor:
-        logits_NK: Tensor = self.classifier(self.avgpool(self.features(images_NCHW)).flatten(1))
-        return logits_NK
-
-
-def _full(depth: int, classes: int, image_size: int, batch_norm: bool, dropout: float, hidden: int) -> VGG:
+def _full(depth: int, classes: int, image_size: int, batch_norm: bool, dropout: float, hidden: int) -> PlainNetwork:
     require_size(f"vgg{depth}", image_size, 32)
-    network = VGG(_features(CONVOLUTIONS[depth], batch_norm), _head((hidden, hidden), classes, dropout))
+    features, head = _features(CONVOLUTIONS[depth], batch_norm), _head((hidden, hidden), classes, dropout)
+    network = PlainNetwork(features, nn.AdaptiveAvgPool2d(7), head)
     network.apply(_initialise)
     return network
 

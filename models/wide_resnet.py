@@ -8,7 +8,7 @@ Legend: N images, S pixels a side, K classes, w = `width`.
 
 from torch import Tensor, nn
 
-from models.layers import he_initialise
+from models.layers import convolution, he_initialise
 
 STEM = 16
 STAGES = ((16, 1), (32, 2), (64, 2), (128, 2))  # channels at width 1, stride
@@ -27,7 +27,7 @@ def wide_resnet_bottleneck(
             stages.append(Block(channels_in, channels_out, by, path(channels_in, channels_out, by, dropout)))
             channels_in = channels_out
     network = nn.Sequential(
-        _convolution(3, STEM, 3), *stages, *_active(channels_in),
+        convolution(3, STEM, 3), *stages, *_active(channels_in),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels_in, classes),
     )  # fmt: skip
     network.apply(he_initialise)
@@ -41,7 +41,7 @@ class Block(nn.Module):
         super().__init__()
         self.active, self.path = nn.Sequential(*_active(channels_in)), path
         is_same = stride == 1 and channels_in == channels_out
-        self.projection = None if is_same else _convolution(channels_in, channels_out, 1, stride)
+        self.projection = None if is_same else convolution(channels_in, channels_out, 1, stride)
 
     def forward(self, inputs_NCHW: Tensor) -> Tensor:
         active_NCHW = self.active(inputs_NCHW)
@@ -52,23 +52,19 @@ class Block(nn.Module):
 
 def _basic(channels_in: int, channels_out: int, stride: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(
-        _convolution(channels_in, channels_out, 3, stride),
-        *_active(channels_out), nn.Dropout(dropout), _convolution(channels_out, channels_out, 3),
+        convolution(channels_in, channels_out, 3, stride),
+        *_active(channels_out), nn.Dropout(dropout), convolution(channels_out, channels_out, 3),
     )  # fmt: skip
 
 
 def _bottleneck(channels_in: int, channels_out: int, stride: int, dropout: float) -> nn.Sequential:
     narrow = channels_out // 4
     return nn.Sequential(
-        _convolution(channels_in, narrow, 1),
-        *_active(narrow), _convolution(narrow, narrow, 3, stride),
-        *_active(narrow), nn.Dropout(dropout), _convolution(narrow, channels_out, 1),
+        convolution(channels_in, narrow, 1),
+        *_active(narrow), convolution(narrow, narrow, 3, stride),
+        *_active(narrow), nn.Dropout(dropout), convolution(narrow, channels_out, 1),
     )  # fmt: skip
 
 
 def _active(channels: int) -> tuple[nn.Module, nn.Module]:
     return nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
-
-
-def _convolution(channels_in: int, channels_out: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=False)
