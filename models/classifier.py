@@ -35,17 +35,22 @@ class Classifier(nn.Module):
     def forward(self, images_NCHW: Tensor) -> Tensor:
         scaled_NCHW = images_NCHW.to(self.mean_3.device).float() / 255
         if scaled_NCHW.shape[-2:] != (self.image_size, self.image_size):
-            square_NCHW = _middle(scaled_NCHW, min(scaled_NCHW.shape[-2:]))
+            square_NCHW = centre(scaled_NCHW, min(scaled_NCHW.shape[-2:]))
             scaled_NCHW = F.interpolate(
                 square_NCHW, (self.image_size, self.image_size), mode="bilinear", antialias=True
             )
-        scaled_NCHW = _middle(scaled_NCHW, self.input_size)
+        scaled_NCHW = centre(scaled_NCHW, self.input_size)
         normalised_NCHW = (scaled_NCHW - self.mean_3[:, None, None]) / self.deviation_3[:, None, None]
         logits_NK: Tensor = self.network(normalised_NCHW)
         return logits_NK.float()
 
 
-def _middle(images_NCHW: Tensor, size: int) -> Tensor:
+def centre(images_NCHW: Tensor, size: int) -> Tensor:
     """The middle window of `size` x `size` pixels."""
-    top, left = (round((side - size) / 2) for side in images_NCHW.shape[-2:])
+    top, left = (middle(side, size) for side in images_NCHW.shape[-2:])
     return images_NCHW[:, :, top : top + size, left : left + size]
+
+
+def middle(whole: int, size: int) -> int:
+    """Where on a side of `whole` pixels its middle `size` pixels begin."""
+    return round((whole - size) / 2)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.classifier import centre as centre
+from models.classifier import middle
 from sweeper.experiment import AUGMENTATIONS, Data, Word, name_and_arguments
 from sweeper.training.colour import COLOURS
 
@@ -90,7 +92,7 @@ def _copied(images_NCHW: Tensor, at_N: Tensor, draws: Draws, rows: slice, data: 
     """Each image's window, parts of which may lie in the padding, copied to where it is seen."""
     source_NCHW, whole, size = images_NCHW.numpy(), images_NCHW.shape[-1], data.input_size
     if draws.corner_2N is None:
-        corners_N2 = [[_middle(whole, size)] * 2] * len(at_N)
+        corners_N2 = [[middle(whole, size)] * 2] * len(at_N)
     else:
         corners_N2 = (draws.corner_2N[:, rows].T - padding_of(data)).tolist()
     flips_N = [False] * len(at_N) if draws.flip_N is None else draws.flip_N[rows].tolist()
@@ -140,16 +142,6 @@ def pad_and_crop(images_NCHW: Tensor, corner_2N: Tensor, padding: int, size: int
     padded_NCHW = F.pad(images_NCHW, [padding] * 4) if padding else images_NCHW
     windows_NCYXHW = padded_NCHW.unfold(2, size, 1).unfold(3, size, 1)  # a view: every window at its (top, left)
     return windows_NCYXHW[torch.arange(len(images_NCHW), device=images_NCHW.device), :, top_N, left_N]
-
-
-def centre(images_NCHW: Tensor, size: int) -> Tensor:
-    """The middle window of `size`."""
-    start = _middle(images_NCHW.shape[-1], size)
-    return images_NCHW[:, :, start : start + size, start : start + size]
-
-
-def _middle(whole: int, size: int) -> int:
-    return round((whole - size) / 2)
 
 
 def ten_crops(images_NCHW: Tensor, size: int) -> list[Tensor]:

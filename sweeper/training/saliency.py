@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from captum.attr import IntegratedGradients, LayerGradCam, Saliency
 from torch import Tensor, nn
 
-from models.classifier import Classifier
+from models.classifier import Classifier, middle
 
 STEPS, AT_ONCE = 50, 32
 
@@ -67,7 +67,7 @@ def grad_cam(classifier: Classifier, of: Convolution, pixels_NCHW: Tensor, targe
     map_N1HW = LayerGradCam(classifier, of.layer).attribute(pixels_NCHW, targets_N, relu_attributions=True)
     seen, whole = classifier.input_size, classifier.image_size
     map_N1II = F.interpolate(map_N1HW.detach(), (seen, seen), mode="bilinear", align_corners=False)
-    before = round((whole - seen) / 2)
+    before = middle(whole, seen)
     after = whole - seen - before
     return F.pad(map_N1II, (before, after, before, after))[:, 0]
 
