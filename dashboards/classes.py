@@ -1,4 +1,4 @@
-"""Per-class accuracy as numbers: trials x classes, and which classes are hard."""
+"""Per-class accuracy as numbers: trials x classes, and which classes are hard. Legend: T trials, K classes."""
 
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ def _class_counts(trials: pd.DataFrame, per_class: pd.DataFrame, split: str) -> 
     wide = (rows.pivot(index="key", columns=["id", "class"], values=what) for what in ("images", "correct"))
     images, correct = (table.reindex(index=keys, columns=columns).to_numpy(float) for table in wide)
     complete = (trials.set_index("key")["state"].reindex(keys) == "complete").to_numpy()
-    mean = _mean_accuracy(images, correct, complete if complete.any() else np.ones_like(complete))
+    mean = column_means(accuracies(images, correct)[complete if complete.any() else np.ones_like(complete)])
     return ClassCounts(
         split=split,
         trials=[int(position) for position in np.flatnonzero(with_rows)],
@@ -53,12 +53,17 @@ def _class_counts(trials: pd.DataFrame, per_class: pd.DataFrame, split: str) -> 
     )
 
 
-def _mean_accuracy(images: np.ndarray, correct: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """The mean over chosen trials of correct / images, by class; NaN for a class without images."""
-    accuracy = np.divide(correct, images, out=np.full_like(images, np.nan), where=images > 0)[chosen]
-    known = np.isfinite(accuracy)
-    mean = np.full(images.shape[1], np.nan)
-    np.divide(np.where(known, accuracy, 0).sum(axis=0), known.sum(axis=0), out=mean, where=known.any(axis=0))
+def accuracies(images_TK: np.ndarray, correct_TK: np.ndarray) -> np.ndarray:
+    """Correct / images by trial and class; NaN for a class without images."""
+    accuracy_TK: np.ndarray = np.divide(correct_TK, images_TK, out=np.full_like(images_TK, np.nan), where=images_TK > 0)
+    return accuracy_TK
+
+
+def column_means(values_TK: np.ndarray) -> np.ndarray:
+    """The mean of the finite values of each column; NaN where there are none."""
+    known = np.isfinite(values_TK)
+    total, count = np.where(known, values_TK, 0).sum(axis=0), known.sum(axis=0)
+    mean: np.ndarray = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
     return mean
 
 

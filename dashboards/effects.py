@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dashboards.classes import ClassCounts
+from dashboards.classes import ClassCounts, accuracies, column_means
 from dashboards.views import SweepTables, by_rank, trial_levels
 
 
@@ -31,7 +31,7 @@ def effects(tables: SweepTables, counts: ClassCounts) -> list[Effect]:
     """Each axis with two levels or more among the complete trials, the one that moves classes most first."""
     complete = (by_rank(tables)["state"] == "complete").to_numpy()[counts.trials]
     images_TK, correct_TK = (np.array(part, dtype=float)[complete] for part in (counts.images, counts.correct))
-    accuracy_TK = np.divide(correct_TK, images_TK, out=np.full_like(images_TK, np.nan), where=images_TK > 0)
+    accuracy_TK = accuracies(images_TK, correct_TK)
     found = []
     for axis, levels in trial_levels(tables).items():
         level_T = np.array(levels.of_trial)[counts.trials][complete]
@@ -42,7 +42,7 @@ def effects(tables: SweepTables, counts: ClassCounts) -> list[Effect]:
 
 def _effect(axis: str, labels: tuple[str, ...], level_T: np.ndarray, accuracy_TK: np.ndarray) -> Effect:
     present, counts = np.unique(level_T, return_counts=True)
-    means = np.array([_mean(accuracy_TK[level_T == level]) for level in present])
+    means = np.array([column_means(accuracy_TK[level_T == level]) for level in present])
     return Effect(
         axis=axis,
         levels=[labels[level] for level in present],
@@ -56,19 +56,11 @@ def _effect(axis: str, labels: tuple[str, ...], level_T: np.ndarray, accuracy_TK
 def _between(accuracy_TK: np.ndarray, level_T: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Sum of squares between levels over the total one, by class; NaN where nothing varies."""
     known = np.isfinite(accuracy_TK)
-    centre_K = _mean(accuracy_TK)
+    centre_K = column_means(accuracy_TK)
     total = np.where(known, (accuracy_TK - centre_K) ** 2, 0).sum(axis=0)
     between = np.where(known, (means[level_T] - centre_K) ** 2, 0).sum(axis=0)
     share: np.ndarray = np.divide(between, total, out=np.full_like(total, np.nan), where=total > 1e-12)
     return share
-
-
-def _mean(values_TK: np.ndarray) -> np.ndarray:
-    """The mean of the finite values of each column; NaN where there are none."""
-    known = np.isfinite(values_TK)
-    total, count = np.where(known, values_TK, 0).sum(axis=0), known.sum(axis=0)
-    mean: np.ndarray = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
-    return mean
 
 
 def _finite(values: np.ndarray) -> list[float | None]:

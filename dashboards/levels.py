@@ -35,11 +35,15 @@ def varies(values: pd.Series) -> bool:
     return len({label(value) for value in values}) > 1
 
 
+def holds_numbers(values: pd.Series) -> bool:
+    """Whether a column's values are numbers, missing ones aside; true and false are none."""
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+
+
 def axis_levels(values: pd.Series) -> Levels:
     """At most eight levels: the values themselves, else ranges of numbers with about as many trials in each, or the
     most frequent texts and "other"."""
-    is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
-    if is_number and values.notna().any():
+    if holds_numbers(values) and values.notna().any():
         return _numbers(values.astype(float))
     names = [label(value) for value in values]
     common = [name for name, _ in Counter(names).most_common()]

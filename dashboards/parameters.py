@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dashboards.levels import BINS, MOST, Levels, label, varies
+from dashboards.levels import BINS, MOST, Levels, holds_numbers, label, varies
 from dashboards.ranking import objective
 from dashboards.views import SweepTables, by_rank, trial_levels
 
@@ -90,7 +90,7 @@ def varying_axes(tables: SweepTables) -> list[str]:
 
 
 def _dimension(values: pd.Series, axis: str, objectives: "pd.Series[float]") -> Dimension:
-    if not _is_number(values):
+    if not holds_numbers(values):
         names = [label(value) for value in values]
         labels = tuple(sorted(set(names)))
         at = pd.Series([float(labels.index(name)) for name in names], index=values.index)
@@ -100,10 +100,6 @@ def _dimension(values: pd.Series, axis: str, objectives: "pd.Series[float]") -> 
     scale, is_binned = "log" if is_log_like(distinct) else "linear", len(distinct) > MOST
     means = _binned_means(at, objectives) if is_binned else _means(at, objectives)
     return Dimension(axis, scale, _known(at), (), [] if is_binned else distinct.tolist(), means, is_binned)
-
-
-def _is_number(values: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
 def _known(at: "pd.Series[float]") -> list[float | None]:

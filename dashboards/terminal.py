@@ -10,7 +10,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.levels import label, varies
+from dashboards.levels import holds_numbers, label, varies
 from dashboards.ranking import STATES, best, ranked
 from dashboards.sparkline import common_range, epoch_curves, sparkline, squeezed
 
@@ -143,12 +143,11 @@ def fitting(shown: pd.DataFrame, names: Sequence[str], width: int) -> tuple[list
 
 
 def _column(values: "pd.Series[Any]", name: str, compact: bool) -> Column:
-    is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     heading = HEADINGS.get(name, name.removeprefix("train."))
     if compact:
         heading = "#" if name == "number" else re.sub(r"(?<=[_/.])(?=.)", "\n", heading, count=1)
     cells = [_cell(value, 4 if "/" in name else None, 10 if compact and name != "key" else 24) for value in values]
-    return Column(name, heading, cells, is_number)
+    return Column(name, heading, cells, holds_numbers(values))
 
 
 def _cell(value: object, digits: int | None, longest: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dashboards.levels import Levels, axis_levels, label, varies
+from dashboards.levels import Levels, axis_levels, holds_numbers, label, varies
 from dashboards.ranking import STATES, best, objective, ranked
 from dashboards.spending import epoch_seconds, epochs_saved, seconds_saved, wall_seconds
 
@@ -166,7 +166,7 @@ def _short(metric: str) -> str:
 
 
 def axis_kind(values: pd.Series) -> str:
-    return "number" if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values) else "text"
+    return "number" if holds_numbers(values) else "text"
 
 
 def plain_values(values: pd.Series) -> list[Any]:
@@ -238,7 +238,7 @@ def swept(tables: SweepTables) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 
 def _values(values: pd.Series) -> tuple[str, ...]:
-    is_number = axis_kind(values) == "number"
+    is_number = holds_numbers(values)
     in_order = values.dropna().sort_values() if is_number else values
     texts = tuple(dict.fromkeys(label(value) for value in in_order.tolist()))
     if is_number and len(texts) > 12:

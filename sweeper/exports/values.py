@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dashboards.levels import label
+from dashboards.levels import holds_numbers, label
 from sweeper.trial import canonical_json
 
 BIDIRECTIONAL = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
@@ -59,11 +59,10 @@ def _with_deviation(name: str, mean: ReadableColumn, deviation: ReadableColumn) 
 
 
 def _readable(name: str, values: "pd.Series[Any]") -> ReadableColumn:
-    is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     is_metric = "/" in name or name == "top1" or name.endswith(("_mean", "_std"))
     cells = (value for (value,) in rows(values.to_frame()))
     texts = [_readable_cell(value, is_metric) for value in cells]
-    return ReadableColumn(one_line(name), is_number, [one_line(cell) for cell in texts])
+    return ReadableColumn(one_line(name), holds_numbers(values), [one_line(cell) for cell in texts])
 
 
 def _readable_cell(value: Any, is_metric: bool) -> str:
