@@ -3,7 +3,6 @@
 Legend: N images, S pixels a side, K classes.
 """
 
-import csv
 import difflib
 import io
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from models.classifier import Classifier
 from sweeper.data import Dataset, prepare_at
 from sweeper.data.pictures import UNREADABLE, decode
 from sweeper.data.split import split
+from sweeper.per_class import rows_of
 from sweeper.reading import read_experiment
 from sweeper.store import Folder, Record, Sweep
 from sweeper.training.classifier import load_classifier
@@ -137,8 +137,7 @@ def folder_classes(classifier: Classifier, artifacts: Folder) -> dict[str, str]:
     known = {name: name for name in classifier.classes}
     if not artifacts.exists("per_class.csv"):
         return known
-    rows = csv.DictReader(io.StringIO(artifacts.read("per_class.csv").decode(), newline=""))
-    return {row["id"]: row["class"] for row in rows} | known
+    return {row["id"]: row["class"] for row in rows_of(artifacts.read("per_class.csv"))} | known
 
 
 def read_examples(files: Sequence[Path], size: int, classes: Mapping[str, str]) -> list[Example]:

@@ -1,7 +1,5 @@
 """The sweep folder's records as tidy tables. `sweeper.exports` writes them, `dashboards` shows them."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +11,7 @@ from dashboards.ranking import best, ranked
 from dashboards.views import SweepTables
 from sweeper.experiment import Experiment
 from sweeper.left import Artifacts, remedy
+from sweeper.per_class import COLUMNS, rows_of
 from sweeper.pictures import read_pictures
 from sweeper.predictions import StoredPredictions
 from sweeper.space import Space
@@ -27,7 +26,6 @@ FIXED = {
     "epochs_run": "int64",
     "best_epoch": "Int64",
 }
-PER_CLASS = {"split": str, "class_index": int, "class": str, "id": str, "images": int, "correct": int, "top1": float}
 SPLIT_METRICS = [f"{split}/{what}" for split in ("val", "test", "train") for what in ("loss", "top1", "top5", "ece")]
 METRICS = (*SPLIT_METRICS, "lr", "epoch_seconds", "images_per_second", "peak_memory_mib")
 TABLES = ("trials", "cells", "history", "per-class")
@@ -84,27 +82,18 @@ def per_class_table(sweep: Sweep, records: Sequence[Record]) -> pd.DataFrame:
     paths = (f"{record.trial.key}/artifacts/per_class.csv" for record in records)
     for record, content in zip(records, sweep.folder.sub("trials").read_each(paths), strict=True):
         left = sweep.trial(record.trial.key).left(record.result)
-        rows += [(record.trial.key, record.trial.number, *row) for row in _per_class(left, content)]
-    kinds = {"key": str, "number": int, **PER_CLASS}
+        rows += [(record.trial.key, record.trial.number, *row.values()) for row in _per_class(left, content)]
+    kinds = {"key": str, "number": int, **COLUMNS}
     dtypes = {str: "str", int: "int64", float: "float64"}
     return pd.DataFrame(rows, columns=list(kinds)).astype({name: dtypes[kind] for name, kind in kinds.items()})
 
 
-def _per_class(artifacts: Artifacts, content: bytes | None) -> list[tuple[Any, ...]]:
+def _per_class(artifacts: Artifacts, content: bytes | None) -> list[dict[str, Any]]:
     content = artifacts.checked("per_class.csv", content)
-    if content is None:
-        return []
     try:
-        lines = csv.reader(io.StringIO(content.decode(), newline=""))
-        head = next(lines, [])
-        at = [(head.index(name), kind) for name, kind in PER_CLASS.items()]
-        return [tuple(_parsed(line[place], kind) for place, kind in at) for line in lines if line]
-    except (IndexError, ValueError, csv.Error) as error:
-        raise StoreError(f"{artifacts.told('per_class.csv')} is damaged ({error!r}). {remedy(artifacts)}") from error
-
-
-def _parsed(text: str, kind: Callable[[str], Any]) -> Any:
-    return kind(text or "nan") if kind is float else kind(text)
+        return [] if content is None else rows_of(content)
+    except ValueError as error:
+        raise StoreError(f"{artifacts.told('per_class.csv')} is damaged ({error}). {remedy(artifacts)}") from error
 
 
 def sweep_tables(

@@ -131,10 +131,14 @@ def test_history_and_per_class_hold_every_row_of_the_folder(sweep: Sweep) -> Non
     assert_frame_equal(results.per_class_table(sweep, records), expected[results.per_class_table(sweep, []).columns])
 
 
-def test_a_damaged_per_class_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"split,class\nval,fish\n", b"split,class_index,class,id,images,correct,top1\nval,0,fish\n", b"\xff"],
+)
+def test_a_damaged_per_class_file_is_named(content: bytes, tmp_path: Path) -> None:
     sweep = write_sweep(str(tmp_path), space={"lr": [0.1]})
     artifacts = sweep.trial(sweep.records()[0].trial.key).artifacts
-    artifacts.write("per_class.csv", b"split,class\nval,fish\n")
+    artifacts.write("per_class.csv", content)
     with pytest.raises(StoreError, match=r"per_class\.csv is damaged"):
         results.per_class_table(sweep, sweep.records())
 

@@ -3,26 +3,17 @@
 They are written whole, for `log_table` itself appends to what an earlier publisher left.
 """
 
-import csv
-import io
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sweeper.per_class import COLUMNS, rows_of
 from sweeper.tracking.names import storable
 
 TAG = "mlflow.loggedArtifacts"  # a run's tables: [{"path": "per_class.json", "type": "table"}]
 CELL_LENGTH = 8000
-PER_CLASS: dict[str, Callable[[str], Any]] = {
-    "split": str,
-    "class": str,
-    "top1": lambda text: float(text) if text else None,
-    "correct": int,
-    "images": int,
-    "class_index": int,
-    "id": str,
-}
+FIRST = ("split", "class", "top1", "correct", "images")  # of the per-class table, what people look for
 
 
 def table_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
@@ -38,9 +29,9 @@ def _cell(value: Any) -> Any:
 
 
 def per_class_json(content: bytes) -> bytes:
-    """The table in `per_class.csv`, what people look for first. Raises KeyError or ValueError when that is not what it holds."""
-    rows = csv.DictReader(io.StringIO(content.decode(), newline=""))
-    return table_json(list(PER_CLASS), ([kind(row[name]) for name, kind in PER_CLASS.items()] for row in rows))
+    """The table in `per_class.csv`. Raises ValueError when that is not what it holds."""
+    columns = dict.fromkeys((*FIRST, *COLUMNS))
+    return table_json([*columns], ([row[name] for name in columns] for row in rows_of(content)))
 
 
 def tables_tag(names: Iterable[str], before: str | None) -> str:

@@ -1,13 +1,12 @@
 """A trial's settings and numbers as MLflow's parameters and metrics."""
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlflow.entities import Metric, Param
 
+from sweeper.per_class import rows_of
 from sweeper.store import Folder, Row
 from sweeper.tracking.names import safe_name, storable
 from sweeper.trial import Trial
@@ -51,8 +50,7 @@ def class_metrics(folder: Folder) -> dict[str, float]:
     """`test_class/<name>` for up to 50 classes, from the per-class table."""
     if not folder.exists("per_class.csv"):
         return {}
-    table = io.StringIO(folder.read("per_class.csv").decode(), newline="")
-    rows = [row for row in csv.DictReader(table) if row["split"] == "test"]
+    rows = [row for row in rows_of(folder.read("per_class.csv")) if row["split"] == "test"]
     if len(rows) > MAX_CLASSES:
         return {}
-    return {f"test_class/{safe_name(row['class'])}": float(row["top1"]) for row in rows if row["top1"]}
+    return {f"test_class/{safe_name(row['class'])}": row["top1"] for row in rows if row["images"]}

@@ -14,6 +14,7 @@ from torch import Tensor
 from sweeper.data import Dataset
 from sweeper.experiment import Settings, to_plain
 from sweeper.left import checksum
+from sweeper.per_class import COLUMNS
 from sweeper.store import Folder
 from sweeper.training import checkpoint
 from sweeper.training.metrics import Evaluation
@@ -43,7 +44,7 @@ def write(folder: Folder, dataset: Dataset, evaluations: Evaluations) -> dict[st
 
 def per_class_rows(dataset: Dataset, evaluations: Evaluations) -> list[list[object]]:
     """A header, then one row a split and class; top1 is empty for a class without images."""
-    rows: list[list[object]] = [["split", "class_index", "class", "id", "images", "correct", "top1"]]
+    rows: list[list[object]] = [[*COLUMNS]]
     for part, (_, evaluation) in evaluations.items():
         counts_K, hits_K = evaluation.confusion_KK.sum(1).tolist(), evaluation.confusion_KK.diagonal().tolist()
         for index, (name, images, correct) in enumerate(zip(dataset.classes, counts_K, hits_K, strict=True)):
