@@ -153,9 +153,9 @@ def _seconds(
     return total / at_once
 
 
-def print_plan(plan: Plan, console: Console | None = None) -> None:
+def print_plan(plan: Plan) -> None:
     """The plan for people, on stdout."""
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
     ended = ", ".join(f"{count} {state}" for state, count in plan.ended.items())
     console.print(f"{plan.name}: {plan.trials} trials, {plan.left} to run{f' ({ended} already)' if ended else ''}")
     for model in plan.models:

@@ -15,13 +15,13 @@ _TRAINING = "?workflowType=machine_learning"  # else MLflow's UI begins with its
 _WAIT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
-def root(uri: str, port: int = PORT) -> str | None:
+def root(uri: str) -> str | None:
     """Where a store's UI is: a server's own, without its password; for a database where `sweeper ui` serves it.
 
     None for other stores.
     """
     if DATABASE.match(uri):
-        return f"http://127.0.0.1:{port}"
+        return f"http://127.0.0.1:{PORT}"
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
         return None

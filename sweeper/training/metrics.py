@@ -56,11 +56,11 @@ def confusion(predictions_N: Tensor, labels_N: Tensor, classes: int) -> Tensor:
     return torch.bincount(labels_N * classes + predictions_N, minlength=classes * classes).view(classes, classes)
 
 
-def calibration_error(confidences_N: Tensor, is_right_N: Tensor, bins: int = CALIBRATION_BINS) -> Tensor:
+def calibration_error(confidences_N: Tensor, is_right_N: Tensor) -> Tensor:
     """Expected calibration error over bins of equal width (Guo et al. 2017, equation 3)."""
-    bin_N = _confidence_bins(confidences_N, bins)
+    bin_N = _confidence_bins(confidences_N)
     gap_N = is_right_N.double() - confidences_N.double()
-    gap_B = torch.zeros(bins, dtype=torch.float64, device=gap_N.device).index_add_(0, bin_N, gap_N)
+    gap_B = torch.zeros(CALIBRATION_BINS, dtype=torch.float64, device=gap_N.device).index_add_(0, bin_N, gap_N)
     return gap_B.abs().sum() / len(gap_N)
 
 
@@ -72,14 +72,14 @@ class Reliability(NamedTuple):
     accuracy_B: Tensor
 
 
-def reliability(confidences_N: Tensor, is_right_N: Tensor, bins: int = CALIBRATION_BINS) -> Reliability:
+def reliability(confidences_N: Tensor, is_right_N: Tensor) -> Reliability:
     """What a reliability diagram shows (Guo et al. 2017, figure 1), over the bins of `calibration_error`."""
-    bin_N = _confidence_bins(confidences_N, bins)
-    count_B = torch.bincount(bin_N, minlength=bins)
-    confidence_B = torch.bincount(bin_N, confidences_N.double(), minlength=bins) / count_B
-    return Reliability(count_B, confidence_B, torch.bincount(bin_N, is_right_N.double(), minlength=bins) / count_B)
+    bin_N = _confidence_bins(confidences_N)
+    weights = (None, confidences_N.double(), is_right_N.double())
+    count_B, confidence_B, right_B = (torch.bincount(bin_N, of_N, minlength=CALIBRATION_BINS) for of_N in weights)
+    return Reliability(count_B, confidence_B / count_B, right_B / count_B)
 
 
-def _confidence_bins(confidences_N: Tensor, bins: int) -> Tensor:
+def _confidence_bins(confidences_N: Tensor) -> Tensor:
     """Bins of equal width, each with its upper edge."""
-    return (confidences_N * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    return (confidences_N * CALIBRATION_BINS).ceil().long().sub(1).clamp(0, CALIBRATION_BINS - 1)
