@@ -1,4 +1,6 @@
-"""Names of classes as nobody should have them, and as somebody will."""
+"""Names of classes as nobody should have them, and as somebody will; and those in MLflow, read back."""
+
+import re
 
 CLASSES = (
     "<script>alert(1)</script>",
@@ -16,3 +18,12 @@ CLASSES = (
     '\'" onmouseover=alert(1) x="',
     "</title></style>{{ 7 * 7 }}{% for %}",
 )
+
+
+def original_name(safe: str) -> str:
+    """The name that `safe_name` was given, if it was not too long."""
+    content = b"".join(
+        bytes([int(part[1:], 16)]) if part.startswith(":") else part.encode()
+        for part in re.findall(r":[0-9a-f]{2}|[^:]+", safe)
+    )
+    return content.decode("utf-8", "surrogatepass")

@@ -3,12 +3,13 @@
 import re
 
 import pytest
+from hostile import original_name
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_metric_name, _validate_param_name
 
 from sweeper.redaction import redacted
-from sweeper.tracking.names import MAX_LENGTH, original_name, safe_name, storable
+from sweeper.tracking.names import MAX_LENGTH, safe_name, storable
 
 HOSTILE = (
     "", " ", ".", "..", "a/b", "../../etc/passwd", "/", "\\", "<script>alert(1)</script>", "🐟", "سمكة ذهبية", "\u202eabc",

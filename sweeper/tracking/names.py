@@ -14,7 +14,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_ -]")
 
 
 def safe_name(name: str) -> str:
-    """A name for use in a metric's: reversible by `original_name`, and so unique, up to 200 characters.
+    """A name for use in a metric's: reversible, and so unique, up to 200 characters.
 
     A longer one is cut and ends in a digest of the whole; the per-class table has it in full.
     """
@@ -22,15 +22,6 @@ def safe_name(name: str) -> str:
     if len(safe) <= MAX_LENGTH:
         return safe
     return f"{safe[: MAX_LENGTH - 18]}::{hashlib.sha256(_bytes(name)).hexdigest()[:16]}"
-
-
-def original_name(safe: str) -> str:
-    """The name that `safe_name` was given, if it was not too long."""
-    content = b"".join(
-        bytes([int(part[1:], 16)]) if part.startswith(":") else part.encode()
-        for part in re.findall(r":[0-9a-f]{2}|[^:]+", safe)
-    )
-    return content.decode("utf-8", "surrogatepass")
 
 
 def _escaped(char: str) -> str:

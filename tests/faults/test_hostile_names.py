@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.tracking.names import original_name
 from tests.command import check_mlflow, here, table
+from tests.hostile import original_name
 from tests.images import encoded, write_folder
 
 PLACE = "a b'c\"d#e?f%20g[h]{i}*é🐟 $HOME `x` ;&|<y> :z ::y me@work\u202e"
