@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 GRAY_LEVELS = 16  # the brightest pixel of scikit-learn's digits
 PARTS = ("train", "official")
-OWN_NAMES = ("tiny-imagenet", "tiny-image10", "digits", "folder")
 
 
 class Loaded(NamedTuple):
@@ -188,7 +187,9 @@ def _load_torchvision(name: str, root: Path, cache: Path) -> Loaded:
     kinds = importlib.import_module("torchvision.datasets")
     kind = getattr(kinds, name, None)
     if not _is_loadable(kind):
-        known = [*OWN_NAMES, *(other for other in kinds.__all__ if _is_loadable(getattr(kinds, other)))]
+        from sweeper.experiment import DATASET_NAMES
+
+        known = [*DATASET_NAMES, *(other for other in kinds.__all__ if _is_loadable(getattr(kinds, other)))]
         raise DataError(
             f"data.name: there is no data set {name!r}{did_you_mean(name, known)}. There are {', '.join(known)}; "
             "for images of your own, take `folder`."

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from models import CALLABLE
+from models.code import OURS
 from sweeper.experiment import Experiment, to_plain
-
-OWN = ("dashboards", "models", "sweeper")
 
 
 def user_models(experiment: Experiment) -> tuple[str, ...]:
@@ -25,8 +24,8 @@ def modules_to_ship(experiment: Experiment) -> list[str]:
     Modules that are installed are not among them: the nodes have their own. The models have been imported here.
     """
     tops = {name.partition(":")[0].partition(".")[0] for name in user_models(experiment)}
-    roots = {path.parent for top in tops - set(OWN) if (path := _place(top)) and not _is_installed(path)}
-    loaded = {name.partition(".")[0] for name in sys.modules} - set(OWN)
+    roots = {path.parent for top in tops - set(OURS) if (path := _place(top)) and not _is_installed(path)}
+    loaded = {name.partition(".")[0] for name in sys.modules} - set(OURS)
     return sorted(str(path) for top in loaded if (path := _place(top)) and path.parent in roots)
 
 
