@@ -39,10 +39,10 @@ def _single_axes(source: Source) -> list[Axis]:
             source.add(path, str(error))
             continue
         axes.append(axis)
-        if check_name(source, path, name):
+        if _check_name(source, path, name):
             for index, value in enumerate(_values(axis)):
                 place = (*path, index) if isinstance(axis.domain, Choice) else path
-                check_value(source, place, name, value)
+                _check_value(source, place, name, value)
     return axes
 
 
@@ -69,9 +69,9 @@ def _linked_axes(source: Source) -> list[Axis]:
             source.add(path, str(error))
             continue
         for name, values in group.items():
-            if check_name(source, (*path, name), name):
+            if _check_name(source, (*path, name), name):
                 for place, value in enumerate(values):
-                    check_value(source, (*path, name, place), name, value)
+                    _check_value(source, (*path, name, place), name, value)
     return axes
 
 
@@ -89,8 +89,8 @@ def _check_cells(source: Source, axes: list[Axis]) -> None:
     for index, cell in _cells(source, "include"):
         for name, value in cell.items():
             path = ("search", "include", index, name)
-            if check_name(source, path, name):
-                check_value(source, path, name, value)
+            if _check_name(source, path, name):
+                _check_value(source, path, name, value)
     for index, cell in _cells(source, "exclude"):
         for name, value in cell.items():
             path = ("search", "exclude", index, name)
@@ -146,7 +146,7 @@ def _check_method(source: Source, axes: list[Axis]) -> None:
         source.add(("search", "space"), f"is empty; {method} needs at least one axis")
 
 
-def check_name(source: Source, path: Path, name: str) -> bool:
+def _check_name(source: Source, path: Path, name: str) -> bool:
     """Whether an axis name points to a setting that determines a result."""
     steps = setting_steps(name)
     model_names = _model_names(source)
@@ -171,7 +171,7 @@ def _model_names(source: Source) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def check_value(source: Source, path: Path, name: str, value: Any) -> None:
+def _check_value(source: Source, path: Path, name: str, value: Any) -> None:
     """One value of an axis against the setting that it will take the place of."""
     steps = setting_steps(name)
     if steps == ("model", "name"):

@@ -1,4 +1,4 @@
-"""What an experiment file must satisfy beyond its types: names that exist, axes that name something, parts that agree.
+"""What an experiment file must satisfy beyond its types: names that exist, arguments that fit. Axes: `sweeper.axes`.
 
 Every check works on the file's plain values and skips what is missing or of a wrong type, which was reported before.
 """
@@ -16,24 +16,24 @@ from sweeper.words import check_augment, check_class_weights, check_loss
 
 def check(source: Source) -> None:
     """Add every mistake that the types of the file cannot show."""
-    check_name(source)
-    check_data(source)
+    _check_name(source)
+    _check_data(source)
     check_model(source, ("model",), source.at(("model",)))
     check_loss(source, ("train", "loss"), source.at(("train", "loss")))
     check_class_weights(source, ("train", "class_weights"), source.at(("train", "class_weights")))
-    check_pruner(source, ("pruning",), source.at(("pruning",)))
-    check_method(source)
-    check_objective(source)
-    check_resources(source)
+    _check_pruner(source, ("pruning",), source.at(("pruning",)))
+    _check_method(source)
+    _check_objective(source)
+    _check_resources(source)
 
 
-def check_name(source: Source) -> None:
+def _check_name(source: Source) -> None:
     name = source.at(("name",))
     if isinstance(name, str) and name.lower().startswith(("mlflow.db", "mlflow-artifacts")):
         source.add(("name",), f"given {shown(name)}, which MLflow's own files have in the storage; choose another")
 
 
-def check_data(source: Source) -> None:
+def _check_data(source: Source) -> None:
     name, split = source.at(("data", "name")), source.at(("data", "split"))
     if isinstance(name, str):
         check_dataset(source, ("data", "name"), name)
@@ -43,7 +43,7 @@ def check_data(source: Source) -> None:
     if isinstance(root, str) and "://" in root:
         source.add(("data", "root"), f"given {shown(root)}, allowed a path: images are read where they can be mapped")
     if isinstance(split, Mapping):
-        check_split(source, split)
+        _check_split(source, split)
     check_augment(source, ("data", "augment"), source.at(("data", "augment")))
 
 
@@ -53,7 +53,7 @@ def check_dataset(source: Source, path: Path, name: str) -> None:
         source.add(path, f"{message}, or a torchvision data set by its class name, such as CIFAR10")
 
 
-def check_split(source: Source, split: Mapping[str, Any]) -> None:
+def _check_split(source: Source, split: Mapping[str, Any]) -> None:
     shares = [split.get(part, default) for part, default in (("train", 0.8), ("val", 0.1), ("test", 0.1))]
     numbers = [share for share in shares if type(share) in (int, float)]
     if sum(numbers) > 1 + 1e-9:
@@ -124,7 +124,7 @@ def _is_a(value: Any, kind: type) -> bool:
     return type(value) is kind or (kind is float and type(value) is int)
 
 
-def check_pruner(source: Source, path: Path, pruner: Any) -> None:
+def _check_pruner(source: Source, path: Path, pruner: Any) -> None:
     """A pruner's name and arguments, and those of a pruner inside it."""
     if not isinstance(pruner, Mapping) or not isinstance(pruner.get("name"), str):
         if path != ("pruning",) and pruner is not None:  # pydantic sees the outer one alone
@@ -152,7 +152,7 @@ def _check_pruner_argument(source: Source, path: Path, pruner: str, value: Any) 
     elif not any(type(value) is kind for kind in kinds):
         source.add(path, f"given {shown(value)}, allowed {' or '.join(_TYPE_NAMES[kind] for kind in kinds)}")
     elif argument == "wrapped_pruner":
-        check_pruner(source, path, value)
+        _check_pruner(source, path, value)
     elif isinstance(value, str):
         if value != "auto":
             source.add(path, f"given {shown(value)}, allowed a whole number or auto")
@@ -170,7 +170,7 @@ def _check_threshold(source: Source, path: Path, lower: Any, upper: Any) -> None
         source.add(path, f"`lower` ({lower:g}) is above `upper` ({upper:g}); every trial would be pruned")
 
 
-def check_method(source: Source) -> None:
+def _check_method(source: Source) -> None:
     method, trials = source.at(("search", "method")) or "grid", source.at(("search", "trials"))
     if method == "grid" and trials is not None:
         source.add(("search", "trials"), "a grid runs every cell; leave `trials` out, or choose another method")
@@ -178,7 +178,7 @@ def check_method(source: Source) -> None:
         source.add(("search",), f"`trials` is missing; {method} needs to know how many cells to try")
 
 
-def check_objective(source: Source) -> None:
+def _check_objective(source: Source) -> None:
     metric = source.at(("objective", "metric")) or "val/top1"
     mode = source.at(("objective", "mode")) or "max"
     best = {"loss": "min", "ece": "min", "top1": "max", "top5": "max"}.get(str(metric).rpartition("/")[2], mode)
@@ -193,7 +193,7 @@ def check_objective(source: Source) -> None:
         )
 
 
-def check_resources(source: Source) -> None:
+def _check_resources(source: Source) -> None:
     gpus = source.at(("resources", "gpus_per_trial"))
     if isinstance(gpus, float) and gpus > 1 and not gpus.is_integer():
         source.add(
