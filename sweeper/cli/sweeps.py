@@ -31,6 +31,7 @@ def output_console() -> "Console":
 
 
 def read(file: Path, settings: list[str] | None) -> "Experiment":
+    """The experiment in a file with `--set` settings applied. Raises InputError for no text, ExperimentError for its mistakes."""
     from sweeper.reading import read_experiment
 
     if not file.is_file():
@@ -73,6 +74,7 @@ def existing(storage: str, name: str) -> "Sweep":
 
 
 def stored(sweep: "Sweep") -> "Experiment":
+    """The experiment of a sweep that is there. Raises StoreError for a damaged file, ExperimentError for mistakes in it."""
     from sweeper.reading import read_experiment
 
     return read_experiment(sweep.experiment(), sweep.folder.told("experiment.yaml"))

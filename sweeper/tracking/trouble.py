@@ -14,6 +14,7 @@ def is_outage(error: Exception) -> bool:
 
 
 def sentence(error: Exception, uri: str) -> str:
+    """The first line of an error, its cause alone where it names one, after the store's address; without passwords."""
     first = next(iter(str(error).strip().splitlines()), "").rpartition("(Caused by ")[2]
     told = first if " " in first else f"{type(error).__name__} {first}"
     return f"{without_password(uri)}: {redacted(told)[:300]}"

@@ -74,6 +74,7 @@ def _digest(rows: list[dict[str, Any]]) -> bytes:
 
 
 def weights(network: nn.Module) -> Iterator[dict[str, Any]]:
+    """Of every parameter, biases and normalisations too, by its name in the network; without the epoch."""
     for name, parameter in network.named_parameters():
         yield {"kind": "weight", "layer": name, **spread(parameter.detach())}
 

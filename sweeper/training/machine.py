@@ -23,6 +23,7 @@ class Kind(NamedTuple):
 
 
 def kind_here(device: str) -> Kind:
+    """This machine's kind when trials run on its `device`, "cpu" or "cuda"."""
     return Kind(device, processor(device), has_fast_bfloat16(device))
 
 
