@@ -5,7 +5,8 @@ set -euo pipefail
 case ${1:-} in
 run | resume)
     address=$(hostname -i | cut -d ' ' -f 1)
-    ray start --address "$RAY_ADDRESS" --node-ip-address "$address" --num-cpus 0 --num-gpus 0 --disable-usage-stats >&2
+    ray start --address "$RAY_ADDRESS" --node-ip-address "$address" --num-cpus 0 --num-gpus 0 \
+        --object-store-memory 1000000000 --disable-usage-stats >&2
     ;;
 esac
 exec sweeper "$@"

@@ -8,6 +8,14 @@ MLFLOW_AUTH_ADMIN_PASSWORD=$(cat "$secrets/mlflow_password")
 MLFLOW_FLASK_SERVER_SECRET_KEY=$(cat "$secrets/mlflow_session_key")
 export PGPASSWORD MLFLOW_AUTH_ADMIN_PASSWORD MLFLOW_FLASK_SERVER_SECRET_KEY
 
+# A proxy with TLS passes its host on, and browsers name it as the origin of what they send.
+proxies=${MLFLOW_PROXY_HOSTS:-}
+proxies=${proxies// /}
+if [ -n "$proxies" ]; then
+    MLFLOW_HOSTS=$MLFLOW_HOSTS,$proxies
+    export MLFLOW_SERVER_CORS_ALLOWED_ORIGINS=https://${proxies//,/,https://}
+fi
+
 # The workers would each migrate a new database, at once, and fail; so it is done before they start.
 python "$(dirname "$0")/migrate.py"
 # A worker is not killed for being slow: uvicorn would by default after five seconds.

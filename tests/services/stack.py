@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 import shlex
-import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,13 +19,16 @@ from typing import Any
 
 import yaml
 
-from tests.clusters import Machine, Network
+from tests.clusters import Machine, Network, send
 from tests.command import ROOT
 
 DOCKER = ROOT / "docker"
+NEEDED = sorted({ROOT, Path(sys.prefix), Path(sys.base_prefix)})
 SECONDS = 600.0
 USERS = {"sweeper": 10001, "sweeper-mlflow": 10002}
 HOMES = {"sweeper": "/srv/sweeper", "sweeper-mlflow": "/srv/mlflow"}
+# Where a machine has what an image keeps at the top, where the machines share this one's files.
+TOP = {"/data": "/srv/data"}
 DOCKERFILES = {"sweeper": DOCKER / "Dockerfile", "sweeper-mlflow": DOCKER / "mlflow" / "Dockerfile"}
 
 
@@ -59,7 +62,8 @@ class Service:
     def user(self) -> int:
         if self.image == "postgres":
             return pwd.getpwnam("postgres").pw_uid
-        return USERS.get(self.image, 0)
+        given, _, _ = self.definition.get("user", "0").partition(":")
+        return USERS.get(self.image, int(given))
 
     def words(self, command: Sequence[str], **more: str) -> list[str]:
         """A command as the container runs it: by its user, with the file's environment and no other."""
@@ -92,12 +96,24 @@ class Service:
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         """Start its command, or with other arguments its entrypoint; what it says goes to its log."""
         command = [*self.definition.get("entrypoint", ()), *(arguments or self.definition["command"])]
+        for top, place in TOP.items():
+            command = [word.replace(f"={top}", f"={place}") for word in command]
         self.process = self.machine.start(*self.words(command, **more), log="service.txt", cwd=Path("/"))
         return self.process
+
+    def stop(self) -> None:
+        """Ask its command to end, and wait until it has."""
+        assert self.process
+        send(self.process, signal.SIGTERM)
+        self.process.wait(timeout=60)
 
     def run(self, *command: str, **more: str) -> str:
         """Run a command in it to its end, as `docker compose exec` does."""
         return self.machine.run(*self.words(command, **more), cwd=Path("/"))
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     @property
     def log(self) -> str:
@@ -127,9 +143,10 @@ class Stack:
                 place.chmod(place.stat().st_mode | 0o011)
         subprocess.run(["bash", DOCKER / "secrets.sh", folder / "secrets"], check=True, capture_output=True)
 
-    def create(self, name: str, machine_name: str | None = None) -> Service:
-        """A machine with the files of a service, on which nothing runs yet."""
+    def create(self, name: str, machine_name: str | None = None, *volumes: str) -> Service:
+        """A machine with the files of a service, on which nothing runs yet; with further volumes, if any are given."""
         definition = self.file["services"][name]
+        definition = {**definition, "volumes": [*definition.get("volumes", ()), *volumes]}
         machine = self.network.machine(machine_name or name)
         with self.hosts.open("a") as hosts:
             hosts.write(f"{machine.address} {machine_name or name}\n")
@@ -142,7 +159,9 @@ class Stack:
         for other in self.file["services"][name].get("depends_on", {}):
             if other not in self.services:
                 self.up(other)
-        service = self.create(name, machine_name)
+        service = self.services.get(machine_name or name) or self.create(name, machine_name)
+        if service.is_running:
+            return service
         if service.image == "postgres":
             _initialise_postgres(service)
         process = service.start(**environment)
@@ -160,7 +179,7 @@ class Stack:
         """Its /etc/hosts, scripts, secrets and volumes, at the places that the files say."""
         definition, user = service.definition, service.user
         lines = ["set -e", "mount -t tmpfs none /run", "mount -t tmpfs none /srv", "mkdir -p /run/secrets /srv/bin"]
-        lines += [f"mount --bind {self.hosts} /etc/hosts", *_opened()]
+        lines += [f"mount --bind {self.hosts} /etc/hosts", *_opened(_private())]
         if service.image == "postgres":
             lines += [
                 "mkdir -p /run/postgresql",
@@ -177,6 +196,7 @@ class Stack:
             lines += [f"touch {target}", f"mount --bind {shlex.quote(str(file))} {target}"]
         for given in definition.get("volumes", ()):
             source, target, *_ = given.split(":")
+            target = TOP.get(target, target)
             is_named = source in self.file["volumes"]
             # A cache is a node's own; other volumes outlive the machine.
             place = self.folder / "volumes" / (service.machine.name if source == "cache" else "") / source
@@ -186,19 +206,24 @@ class Stack:
                 place.mkdir(parents=True, exist_ok=True)
                 os.chown(place, user, -1)
             lines += [f"mkdir -p {target}", f"mount --bind {shlex.quote(str(place))} {target}"]
+        lines += _opened([Path("/tmp")], mode=1777)  # its own, with nobody's sockets in it
         service.machine.run("bash", "-c", "\n".join(lines), cwd=Path("/"))
 
 
-def _opened() -> list[str]:
-    """Commands by which other users see Python, its packages and this repository where a private folder hides them."""
-    needed = sorted({ROOT, Path(sys.prefix), Path(sys.base_prefix)})
-    private = {folder for path in needed for folder in path.parents if not folder.stat().st_mode & 0o001}
+def _private() -> list[Path]:
+    """The folder, if there is one, that hides Python, its packages or this repository from other users."""
+    private = {folder for path in NEEDED for folder in path.parents if not folder.stat().st_mode & 0o001}
+    return sorted(private, key=lambda path: len(path.parts))[:1]
+
+
+def _opened(folders: Sequence[Path], mode: int = 755) -> list[str]:
+    """Commands after which nothing is in the folders but Python, its packages and this repository."""
     lines = []
-    for folder in sorted(private, key=lambda path: len(path.parts))[:1]:
-        inside = [path for path in needed if folder in path.parents]
-        held = [f"/run/held{number}" for number in range(len(inside))]
+    for folder in folders:
+        inside = [path for path in NEEDED if folder in path.parents]
+        held = [f"/run/held{folder.name}{number}" for number in range(len(inside))]
         lines += [f"mkdir {at} && mount --bind {path} {at}" for at, path in zip(held, inside, strict=True)]
-        lines += [f"mount -t tmpfs -o mode=755 none {folder}"]
+        lines += [f"mount -t tmpfs -o mode={mode} none {folder}"]
         lines += [f"mkdir -p {path} && mount --bind {at} {path}" for at, path in zip(held, inside, strict=True)]
     return lines
 
@@ -223,19 +248,3 @@ def _initialise_postgres(service: Service) -> None:
     """
     service.run("bash", "-c", words)
     service.definition = {**service.definition, "environment": {**settings, "PGDATA": data}}
-
-
-def missing() -> list[str]:
-    """What these tests need and this machine lacks, by name."""
-    from importlib.util import find_spec
-
-    from tests.clusters import why_not
-
-    lacks = [name for name in ("weed", "setpriv", "wget") if not shutil.which(name, path=_path())]
-    lacks += [name for name in ("psycopg", "flask_wtf", "boto3", "s3fs") if find_spec(name) is None]
-    lacks += [] if postgres_programs() else ["postgresql"]
-    return lacks + [reason for reason in [why_not()] if reason]
-
-
-def _path() -> str:
-    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"

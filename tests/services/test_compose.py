@@ -42,12 +42,22 @@ with psycopg.connect() as database:
     }))
 """
 ANSWERS = """
-import json, os, urllib.error, urllib.request
-def status(headers):
-    request = urllib.request.Request("http://mlflow:5000/api/2.0/mlflow/experiments/search?max_results=9", headers=headers)
+import base64, configparser, json, pathlib, urllib.error, urllib.request
+def status(**headers):
+    headers = {"Content-Type": "application/json", **headers}
+    request = urllib.request.Request("http://mlflow:5000/api/2.0/mlflow/experiments/search", b'{"max_results": 9}', headers)
     try: return urllib.request.urlopen(request, timeout=60).status
     except urllib.error.HTTPError as error: return error.code
-print(json.dumps({"nobody": status({}), "stranger": status({"Host": "evil.example"})}))
+kept = configparser.ConfigParser()
+kept.read(pathlib.Path.home() / ".mlflow" / "credentials")
+user = ":".join(kept["mlflow"][f"mlflow_tracking_{name}"] for name in ("username", "password"))
+admin = {"Authorization": "Basic " + base64.b64encode(user.encode()).decode()}
+print(json.dumps({
+    "nobody": status(),
+    "stranger": status(Host="evil.example", **admin),
+    "browser": status(Host="other.example", Origin="https://other.example", **admin),
+    "browser elsewhere": status(Host="other.example", Origin="https://evil.example", **admin),
+}))
 """
 
 
@@ -108,6 +118,7 @@ def test_a_sweep_outlives_a_node_and_its_driver_and_is_published_whole(stack: St
     ).splitlines()
     assert sum(path.endswith("/artifacts/per_class.csv") for path in found) == TRIALS
     assert any(path.endswith("/artifacts/dashboard.html") for path in found)
-    assert json.loads(laptop.run("python", "-c", ANSWERS)) == {"nobody": 401, "stranger": 403}
+    answers = json.loads(laptop.run("python", "-c", ANSWERS))
+    assert answers == {"nobody": 401, "stranger": 403, "browser": 200, "browser elsewhere": 403}
     secret = (stack.folder / "secrets" / "mlflow_password").read_text()
     assert not any(secret in service.log for service in stack.services.values())
