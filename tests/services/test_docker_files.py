@@ -17,6 +17,9 @@ BIN = Path(sys.executable).parent
 DOCKERFILES = [DOCKER / "Dockerfile", DOCKER / "mlflow" / "Dockerfile"]
 SCRIPTS = sorted([*DOCKER.rglob("*.sh"), *DOCKER.rglob("*.sbatch"), ROOT / ".ci" / "run"])
 MANIFESTS = sorted((DOCKER / "kuberay").glob("*.yaml"))
+CLUSTERS = [DOCKER / "kuberay" / "raycluster.yaml", DOCKER / "kuberay" / "rayjob.yaml"]
+README = (DOCKER / "README.md").read_text()
+LOCK = (DOCKER / "requirements.lock").read_text()
 
 
 def tool(name: str) -> str:
@@ -58,9 +61,28 @@ def test_manifests_fit_kubernetes_own_schemas(file: Path) -> None:
 
 
 def pods(document: dict[str, Any]) -> list[dict[str, Any]]:
-    spec = document["spec"].get("rayClusterSpec", document["spec"])
-    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
-    return [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, **group["template"]} for group in groups]
+    """What a manifest makes pods of, but for the containers that KubeRay adds to them."""
+    templates = [document["spec"][name] for name in ("template", "submitterPodTemplate") if name in document["spec"]]
+    templates += [group["template"] for group in groups(document)]
+    return [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": each["spec"]} for each in templates]
+
+
+def groups(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The head and the workers of a manifest of Ray's."""
+    spec = cluster(document)
+    return [spec["headGroupSpec"], *spec["workerGroupSpecs"]] if "headGroupSpec" in spec else []
+
+
+def cluster(document: dict[str, Any]) -> dict[str, Any]:
+    return dict(document["spec"].get("rayClusterSpec", document["spec"]))
+
+
+def documents(*files: Path) -> list[dict[str, Any]]:
+    return [document for file in files or MANIFESTS for document in yaml.safe_load_all(file.read_text())]
+
+
+def gibibytes(size: str) -> int:
+    return int(size[: -len("gb")]) * 2**30
 
 
 def test_what_the_files_name_is_there() -> None:
@@ -71,8 +93,8 @@ def test_what_the_files_name_is_there() -> None:
     made = set(re.findall(r"keep (\w+)|^for name in (.+); do", (DOCKER / "secrets.sh").read_text(), re.MULTILINE))
     names = {name for pair in made for part in pair for name in part.split()}
     assert {Path(secret["file"]).name for secret in compose()["secrets"].values()} <= names
-    (ray,) = re.findall(r"^ray\[.*\]==(\S+)|^ray==(\S+)", (DOCKER / "requirements.lock").read_text(), re.MULTILINE)
-    for file in MANIFESTS[-2:]:
+    (ray,) = re.findall(r"^ray\[.*\]==(\S+)|^ray==(\S+)", LOCK, re.MULTILINE)
+    for file in CLUSTERS:
         assert f'rayVersion: "{"".join(ray)}"' in file.read_text()
 
 
@@ -84,3 +106,99 @@ def test_only_loopback_is_published_and_nobody_is_root_without_need() -> None:
         assert service.get("healthcheck") or name == "buckets", name
     for file in DOCKERFILES:
         assert re.search(r"^USER \d+$", file.read_text(), re.MULTILINE)
+    for name, service in compose()["services"].items():
+        # PostgreSQL's image starts as root, to own its volume, and goes on as its user.
+        assert service.get("cap_drop") == ["ALL"] or name == "postgres", name
+
+
+def test_all_of_s3_is_in_its_volume_which_is_its_users_in_the_image() -> None:
+    """The filer.toml of SeaweedFS's image names /data/filerldb2, which without a volume of that place would be lost."""
+    s3 = compose()["services"]["s3"]
+    assert s3["user"] == "1000:1000"
+    assert s3["volumes"] == ["s3:/data"]
+    assert "-dir=/data" in s3["command"]
+
+
+def test_the_image_is_built_by_what_is_locked() -> None:
+    (line,) = [
+        line for line in (DOCKER / "Dockerfile").read_text().splitlines() if line.endswith("--no-build-isolation .")
+    ]
+    assert "--no-deps" in line
+    (locked,) = re.findall(r"^setuptools==(\d+)", LOCK, re.MULTILINE)
+    (least,) = re.findall(r'requires = \["setuptools>=(\d+)"\]', (ROOT / "pyproject.toml").read_text())
+    assert int(locked) >= int(least)
+
+
+def test_cpus_are_offered_once_and_ray_keeps_objects_in_shared_memory() -> None:
+    """Two workers that each offer all CPUs offer them twice; objects that may take more than /dev/shm has go to disk."""
+    services = compose()["services"]
+    assert services["worker-cpu"]["deploy"]["replicas"] == 1
+    given = [
+        re.findall(r"--object-store-memory (\d+)", (DOCKER / name).read_text()) for name in ("ray.sh", "sweeper.sh")
+    ]
+    assert given == [["1000000000"]] * 2
+    for name in ("ray-head", "worker-cpu", "worker-gpu", "sweeper"):
+        assert int(given[0][0]) < gibibytes(services[name]["shm_size"])
+    for group in [group for document in documents(*CLUSTERS) for group in groups(document)]:
+        (shared,) = [volume for volume in group["template"]["spec"]["volumes"] if volume["name"] == "memory"]
+        assert int(group["rayStartParams"]["object-store-memory"]) < gibibytes(shared["emptyDir"]["sizeLimit"])
+
+
+def test_secrets_in_kubernetes_are_those_that_are_made_and_no_clusters_own() -> None:
+    """KubeRay keeps the token of a cluster in a secret of the cluster's name, since 1.5.1."""
+    named = {name for file in MANIFESTS for name in re.findall(r"secretName: ([\w-]+)", file.read_text())}
+    assert named == set(re.findall(r"create secret generic (\S+)", README))
+    assert not named & {document["metadata"].get("name") for document in documents(*CLUSTERS)}
+    keys = set(re.findall(r'--from-file="\$secrets/(\w+)"', README))
+    assert keys >= {key for file in MANIFESTS for key in re.findall(r"subPath: (\w+)", file.read_text())}
+    assert keys >= set(re.findall(r"\$secrets/(\w+)", (DOCKER / "mlflow" / "start.sh").read_text()))
+    versions = re.findall(r"KubeRay ([\d.]+) or newer", "".join(file.read_text() for file in CLUSTERS) + README)
+    assert versions == ["1.5.1"] * 3
+    assert all(file.name in README for file in MANIFESTS)
+
+
+@pytest.mark.parametrize("file", CLUSTERS, ids=lambda file: file.name)
+def test_workers_are_of_one_kind_with_gpus_or_without(file: Path) -> None:
+    """`gpus_per_trial: auto` asks for a CPU until a node is there, and takes the kind that comes."""
+    without = "".join(line for line in file.read_text().splitlines(keepends=True) if "nvidia.com/gpu" not in line)
+    for text, gpus in ((file.read_text(), "1"), (without, None)):
+        (workers,) = cluster(yaml.safe_load(text))["workerGroupSpecs"]
+        spec = workers["template"]["spec"]
+        assert spec["containers"][0]["resources"]["limits"].get("nvidia.com/gpu") == gpus
+        assert ("tolerations" in spec) is (gpus is not None)
+
+
+def test_pods_keep_to_the_restricted_standard() -> None:
+    found = [(document["kind"], pod["spec"]) for document in documents() for pod in pods(document)]
+    assert [kind for kind, _ in found] == [
+        "Job",
+        "Deployment",
+        "RayCluster",
+        "RayCluster",
+        "RayJob",
+        "RayJob",
+        "RayJob",
+    ]
+    contexts = [cluster(document)["autoscalerOptions"]["securityContext"] for document in documents(*CLUSTERS)]
+    for kind, spec in found:
+        assert spec["securityContext"]["runAsNonRoot"], kind
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, kind
+        contexts += [container["securityContext"] for container in spec["containers"]]
+    assert contexts == [{"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}] * len(contexts)
+
+
+def test_a_job_that_failed_builds_no_further_cluster() -> None:
+    (job,) = documents(DOCKER / "kuberay" / "rayjob.yaml")
+    assert job["spec"]["backoffLimit"] == 0
+
+
+def test_an_ingress_of_another_namespace_can_be_let_in() -> None:
+    text = (DOCKER / "kuberay" / "mlflow.yaml").read_text().replace("# - namespaceSelector", "- namespaceSelector")
+    policy = list(yaml.safe_load_all(text))[-1]
+    assert [list(peer) for peer in policy["spec"]["ingress"][0]["from"]] == [["podSelector"], ["namespaceSelector"]]
+
+
+def test_what_a_backup_and_the_commands_leave_is_no_part_of_the_repository() -> None:
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert {"/backup/", "/out/", "mlflow.dump", "secrets.tar", "docker/secrets/"} <= set(ignored)
+    assert README.index("umask 077") < README.index("secrets.tar")
