@@ -60,7 +60,7 @@ class Terminal:
             case ["run", "--rm", "--no-deps", "--volume", volume, "--entrypoint", program, name, *arguments]:
                 volume = volume.replace("$PWD", str(self.folder)).replace(":/backup", ":/srv/backup")
                 service = self.stack.create(name, f"{name}-{len(self.stack.services)}", volume)
-                service.run(program, *(word.replace("/backup/", "/srv/backup/") for word in arguments))
+                service.run(program, *(word.replace("/backup", "/srv/backup") for word in arguments))
             case ["stop", name]:
                 if name in self.stack.services:
                     self.stack.services[name].stop()
