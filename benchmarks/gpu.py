@@ -32,7 +32,7 @@ from benchmarks.floor import gflop_an_image, peak_tflops
 from benchmarks.sides import verdict
 from sweeper.data import default_cache, prepare
 from sweeper.experiment import Experiment
-from sweeper.launch import Sweeping, run, store_experiment
+from sweeper.launch import Sweeping, run
 from sweeper.reading import read_experiment
 from sweeper.store import Record, Result, Row, Sweep
 from sweeper.trial import Trial, TrialState
@@ -68,7 +68,7 @@ class Clock:
         if self.reached is None and history[-1]["val/top1"] >= TOP1:
             self.reached = time.perf_counter() - self.start
 
-    def started(self, trial: Trial, history: tuple[Row, ...]) -> None: ...
+    def started(self, trial: Trial) -> None: ...
     def retried(self, trial: Trial, error: str) -> None: ...
     def ended(self, trial: Trial, result: Result) -> None: ...
     def halting(self, running: int) -> None: ...
@@ -88,7 +88,6 @@ def sweep_through(experiment: Experiment) -> tuple[float, Clock, Sequence[Record
     print(f"{experiment.name}: images prepared in {time.perf_counter() - start:.1f} s", flush=True)
     with tempfile.TemporaryDirectory() as storage:
         sweep, clock = Sweep(storage, experiment.name), Clock()
-        store_experiment(sweep, experiment)
         run(Sweeping.of(sweep, experiment), "inline", None, [clock])
         seconds = time.perf_counter() - clock.start
         records = sweep.records()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from typing import Any, NamedTuple
 
-from sweeper.experiment import Data, Train
+from sweeper.experiment import BEGIN_LOW, Data, Train
 from sweeper.source import Path, Source, shown
 from sweeper.space import Axis, Cell, Space, setting_steps
 
@@ -64,7 +64,7 @@ def _stop_after(v: Values) -> str | None:
 
 
 def _warmup(v: Values) -> str | None:
-    if not v["train.warmup_epochs"] or v["train.schedule"] not in ("one_cycle", "cyclic"):
+    if not v["train.warmup_epochs"] or v["train.schedule"] not in BEGIN_LOW:
         return None
     return f"given {v['train.warmup_epochs']}, but {v['train.schedule']} begins low by itself; leave it out"
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from sweeper.best import best_record
 from sweeper.class_weights import weights_of
 from sweeper.data import default_cache, prepare
 from sweeper.experiment import CHOOSING_IMAGES, FROM_SWEEP, Experiment, to_plain
-from sweeper.publishing import best_record
 from sweeper.reading import read_experiment
 from sweeper.results import per_class_table
 from sweeper.source import unknown
@@ -50,7 +50,7 @@ def weights_from(name: str, storage: str) -> ByClass:
         told = unknown(name, known, "sweep") if known else "there are no sweeps"
         raise BorrowError(f"{asked}: {told}, in {storage}")
     sweep = Sweep(storage, name)
-    best = best_record(sweep.records(), read_experiment(sweep.experiment(), name))
+    best = best_record(sweep.records(), read_experiment(sweep.experiment(), name).objective)
     if best is None:
         raise BorrowError(f"{asked}: no trial of {name} is complete yet; run it first")
     table = per_class_table(sweep, [best]).query("split == 'val'").dropna(subset=["top1"])

@@ -138,6 +138,8 @@ class Data(Strict):
         return self.crop_size or self.image_size
 
 
+BEGIN_LOW = ("one_cycle", "cyclic")
+"""Schedules that rise by themselves, so that no warm-up comes before them."""
 Weights = Annotated[tuple[Positive, ...], Field(min_length=1)]
 WeightsByName = Annotated[dict[str, Positive | str], Field(min_length=1)]
 FROM_SWEEP = "from_sweep"
@@ -183,6 +185,10 @@ class Search(Strict):
 class Objective(Strict):
     metric: Literal["val/top1", "val/top5", "val/loss", "val/ece", "train/loss", "train/top1"] = "val/top1"
     mode: Literal["max", "min"] = "max"
+
+    def score(self, value: float) -> float:
+        """A value such that of two the larger is the better."""
+        return value if self.mode == "max" else -value
 
 
 @dataclass(frozen=True)

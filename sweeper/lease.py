@@ -45,7 +45,7 @@ class Lease:
         """
         seen, seen_at = "", 0.0
         while not self._take(None):
-            tag, holder = self._look()
+            tag, holder = look(self.folder)
             if holder.get("token") == self.token:  # the answer to our own write was lost
                 self.tag = tag
                 break
@@ -86,16 +86,12 @@ class Lease:
         self.tag = str(answer["ETag"])
         return True
 
-    def _look(self) -> tuple[str, dict[str, Any]]:
-        """The object's tag, and its content as of then or later, when that tag will not do any more; empty for none."""
-        return look(self.folder)
-
     def _renew(self) -> None:
         while not self.has_ended.wait(RENEWAL_SECONDS):
             with suppress(StoreError, OSError):  # the storage is out; nobody else can take the lease either
                 if self._take(self.tag) or self.has_ended.is_set():
                     continue
-                tag, holder = self._look()
+                tag, holder = look(self.folder)
                 if holder.get("token") == self.token:
                     self.tag = tag
                     continue
@@ -108,6 +104,7 @@ class Lease:
 
 
 def look(folder: Folder) -> tuple[str, dict[str, Any]]:
+    """The object's tag, and its content as of then or later, when that tag will not do any more; empty for none."""
     try:
         tag = str(folder.ask("info", folder.at(FILE))["ETag"])
         content = json.loads(folder.read(FILE))

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from sweeper.best import best_record, value_of
 from sweeper.causes import cause
 from sweeper.experiment import Experiment
 from sweeper.store import Result, Row, Sweep
@@ -73,7 +74,7 @@ class View:
         if self.live:
             self.live.stop()
 
-    def started(self, trial: Trial, history: tuple[Row, ...]) -> None:
+    def started(self, trial: Trial) -> None:
         self.standing.running[trial.key] = (trial, None)
 
     def reported(self, trial: Trial, history: tuple[Row, ...], saved_epoch: int) -> None:
@@ -107,20 +108,19 @@ class View:
         """Take in a trial's value; its best counts, and what is not a number never does."""
         if value is None or not math.isfinite(value):
             return
-        if trial.key not in self.scores or self._is_better(value, self.scores[trial.key]):
+        if trial.key not in self.scores or self._score(value) > self._score(self.scores[trial.key][0]):
             self.scores[trial.key] = (value, trial.name)
-        if self.best is None or self._is_better(value, self.best):
+        if self.best is None or self._score(value) > self._score(self.best[0]):
             self.best = (value, trial.name)
 
-    def _is_better(self, value: float, than: tuple[float, str]) -> bool:
-        return value > than[0] if self.experiment.objective.mode == "max" else value < than[0]
+    def _score(self, value: float) -> float:
+        return self.experiment.objective.score(value)
 
     def _forget(self, trial: Trial) -> None:
         """A trial that diverged or failed is the best no more."""
         score = self.scores.pop(trial.key, None)
         if score is not None and score == self.best:
-            sign = 1 if self.experiment.objective.mode == "max" else -1
-            self.best = max(self.scores.values(), key=lambda score: sign * score[0], default=None)
+            self.best = max(self.scores.values(), key=lambda score: self._score(score[0]), default=None)
 
     def _line(self, trial: Trial, result: Result) -> Text:
         mark, style = MARKS[result.state]
@@ -169,25 +169,23 @@ def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
     records = sweep.records()
     is_running = sweep.is_running()
     counts = Counter(record.state.value for record in records)
-    metric, sign = experiment.objective.metric, 1 if experiment.objective.mode == "max" else -1
-    best = None
-    for state in (TrialState.COMPLETE, TrialState.PRUNED):  # as `dashboards.ranking.best`
-        ended = [
-            (r.result.summary.get(metric, math.nan), r.trial.name) for r in records if r.result and r.state is state
-        ]
-        scored = [pair for pair in ended if math.isfinite(pair[0])]
-        if ended:
-            best = max(scored, key=lambda pair: sign * pair[0], default=None)
-            break
+    metric = experiment.objective.metric
+    told_of = TrialState.COMPLETE if counts[TrialState.COMPLETE] else TrialState.PRUNED  # as `dashboards.ranking.best`
+    record = best_record(records, experiment.objective, told_of)
+    best = (
+        {"metric": metric, "value": value_of(record, experiment.objective), "trial": record.trial.name}
+        if record
+        else None
+    )
     told = ", ".join(
         f"{count} {state if is_running or state != 'running' else 'interrupted'}" for state, count in counts.items()
     )
-    told += f"; best {metric} {best[0]:.4f} ({best[1]})" if best else ""
+    told += f"; best {metric} {best['value']:.4f} ({best['trial']})" if best else ""
     told += "; running now" if is_running else ""
     return {
         "name": sweep.name,
         "states": dict(counts),
         "is_running": is_running,
-        "best": {"metric": metric, "value": best[0], "trial": best[1]} if best else None,
+        "best": best,
         "told": told or "no trials yet",
     }

@@ -1,7 +1,6 @@
 """What a sweep gives MLflow when it ends or stops: the runs of its trials, and the parent run's files, tags and model."""
 
 import json
-import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from rich.console import Console
 
 import models
 from sweeper.apart import Call, directly
+from sweeper.best import best_record
 from sweeper.experiment import Experiment
 from sweeper.provenance import environment, git_state
 from sweeper.redaction import without_password
@@ -19,7 +19,6 @@ from sweeper.showing import command, draw_explained, tell_undrawn, write_dashboa
 from sweeper.store import Folder, Record, Sweep
 from sweeper.tracking import Parent, Publisher, note_published, note_runs
 from sweeper.tracking.publisher import MODEL_SECONDS, STALL_SECONDS
-from sweeper.trial import TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,11 +63,12 @@ def finish(
 
     The best trial's pictures, its model and the page are made by `call`.
     """
-    records, everything = sweep.records(), sweep.all_records()
+    everything = sweep.all_records()
+    records = sweep.asked_for(everything)
     with _told_if_slow(publisher, console):
         publisher.settle(everything)  # so that the page has links to the runs
     note_runs(sweep, publisher)
-    if is_new and (best := best_record(records, experiment)):
+    if is_new and (best := best_record(records, experiment.objective)):
         sweep.trial(best.trial.key).remove_torn()
         draw_explained(sweep, best.trial.key, console, call)
     page = call(write_dashboard, sweep, experiment, records)
@@ -120,7 +120,7 @@ def _parent(
         "git.json": json.dumps(git, indent=1).encode(),
     }
     files |= {name: sweep.folder.read(name) for name in ("machine.json", "excluded.csv") if sweep.folder.exists(name)}
-    best = best_record(records, experiment)
+    best = best_record(records, experiment.objective)
     tags = {
         "sweeper.data_fingerprint": ",".join(fingerprints),
         "sweeper.git_commit": git.get("commit", ""),
@@ -144,16 +144,6 @@ def leaderboard(trials: "pd.DataFrame", axes: Sequence[str], experiment: Experim
 def _without_passwords(sweep: Sweep) -> bytes:
     """The experiment as it may be shown: without a password in `tracking.uri`."""
     return without_password(sweep.experiment()).encode()
-
-
-def best_record(records: Sequence[Record], experiment: Experiment) -> Record | None:
-    """The complete trial with the best finite objective; the first of two that are equal."""
-    metric, sign = experiment.objective.metric, 1 if experiment.objective.mode == "max" else -1
-    known = [
-        (r, r.result.summary.get(metric, math.nan)) for r in records if r.state is TrialState.COMPLETE and r.result
-    ]
-    finite = [(record, sign * value) for record, value in known if math.isfinite(value)]
-    return max(finite, key=lambda found: found[1], default=(None, math.nan))[0]
 
 
 def logged_model(sweep: Sweep, best: Record, call: Call = directly) -> "LoggedModel | None":

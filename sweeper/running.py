@@ -4,13 +4,15 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from rich.console import Console
 
 from sweeper.apart import Apart
+from sweeper.borrowing import with_numbers
 from sweeper.data import told_excluded
 from sweeper.experiment import Experiment
-from sweeper.launch import Stop, Sweeping, import_ray, run, store_experiment
+from sweeper.launch import Stop, Sweeping, import_ray, run
 from sweeper.launch.joining import check_answers
 from sweeper.launch.leaving_out import reasons
 from sweeper.launch.models import check_models
@@ -22,11 +24,18 @@ from sweeper.search import Search
 from sweeper.showing import command
 from sweeper.stopping import Stopped, Stopping
 from sweeper.stopping import leave as end
-from sweeper.store import Sweep
+from sweeper.store import Record, Sweep
 from sweeper.tracking import Publisher, is_published, set_up, tracking_uri
 from sweeper.trial import TrialState
 
 FAILED, NOT_PUBLISHED = 3, 4
+
+
+class Ended(NamedTuple):
+    """The exit code of the contract, and the trials as they now are; None when the sweep was stopped."""
+
+    code: int
+    records: Sequence[Record] | None = None
 
 
 def run_sweep(
@@ -38,29 +47,30 @@ def run_sweep(
     uri: str | None = None,
     retry_failed: bool = False,
     stopping: Stopping | None = None,
-) -> int:
-    """Run what is left of a sweep, publish it, and return the exit code of the contract."""
+) -> Ended:
+    """Run what is left of a sweep, and publish it."""
     with ExitStack() as at_last, sweep.lock(console.print):
         sweep.identity()  # damaged, it is told before anything trains
+        experiment = with_numbers(experiment, sweep, keep=True)
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
         uri = tracking_uri(uri, experiment, sweep.storage.url)
         search = sweeping.search(1)
-        _leave_out(sweeping, search, console)
-        store_experiment(sweep, experiment)
         if search.is_exhausted:
-            counts = _counts(sweeping, search)
+            _tell_others(sweeping, search, console)
+            sweeping.keep(search)
+            records = sweeping.own(search)
+            counts = Counter(record.state for record in records)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.url}")
             _tell_failed(counts, sweep, console)
-            if is_published(sweep, sweeping.records, uri):
-                return _code(counts, [])
-            return _code(counts, publish(sweep, experiment, uri, console, is_new=True))
+            is_done = is_published(sweep, sweeping.records, uri)
+            unpublished = [] if is_done else publish(sweep, experiment, uri, console, is_new=True)
+            return Ended(_code(counts, unpublished), records)
         return _run(sweeping, search, uri, executor, address, console, stopping or Stopping(), at_last)
 
 
-def _leave_out(sweeping: Sweeping, search: Search, console: Console) -> None:
-    """Keep the trials that the file as it now is does not ask for out of every table, and say why."""
-    others = [record for record in sweeping.records if record.trial.key not in search.known]
-    sweeping.sweep.leave_out({record.trial.key for record in others})
+def _tell_others(sweeping: Sweeping, search: Search, console: Console) -> None:
+    """Say which trials are left out, and why."""
+    others = sweeping.others(search)
     if others:
         why = reasons(others, sweeping.experiment, sweeping.fingerprints)
         console.print(
@@ -79,7 +89,7 @@ def _run(
     console: Console,
     stopping: Stopping,
     at_last: ExitStack,
-) -> int:
+) -> Ended:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     if executor == "ray" and address not in (None, "local"):
         check_answers(str(address))
@@ -93,20 +103,20 @@ def _run(
     if other := note_code(sweep):
         console.print(other, markup=False)
     _note_excluded(sweeping, console)
+    _tell_others(sweeping, search, console)
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
-    own = [record for record in sweeping.records if record.trial.key in search.known]
-    ended = Counter(record.state for record in own if record.result and not sweeping.goes_on(record))
+    ended = Counter(record.state for record in sweeping.own(search) if record.result and not sweeping.goes_on(record))
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
     try:
         with View(console, experiment, search.total, ended) as view:
             stop = run(sweeping, executor, address, [view, publisher], console.print, stopping, apart)
         if stop is None:
             unpublished = finish(publisher, sweep, experiment, console, is_new=True, call=apart)
-            sweeping = Sweeping.of(sweep, experiment)
-            counts = _counts(sweeping, sweeping.search(1))
+            records = sweep.records()
+            counts = Counter(record.state for record in records)
             _tell_failed(counts, sweep, console)
-            return _code(counts, unpublished)
+            return Ended(_code(counts, unpublished), records)
     except Stopped:
         stop = Stop(stopping.code, None, 0)
     except BaseException:
@@ -120,7 +130,7 @@ def _run(
     code = stop.code or FAILED
     if stop.has_lost_head:
         at_last.callback(end, code)
-    return code
+    return Ended(code)
 
 
 def _note_excluded(sweeping: Sweeping, console: Console) -> None:
@@ -135,11 +145,6 @@ def _note_excluded(sweeping: Sweeping, console: Console) -> None:
 
     sweep.folder.write("excluded.csv", to_csv(pd.DataFrame(excluded, columns=["sample", "class", "reason"])).encode())
     console.print(f"{told_excluded(excluded)}; the list is {sweep.folder.told('excluded.csv')}", markup=False)
-
-
-def _counts(sweeping: Sweeping, search: Search) -> Counter[TrialState]:
-    """The states of the trials that the file, as it now is, asks for."""
-    return Counter(record.state for record in sweeping.records if record.trial.key in search.known)
 
 
 def _told(counts: Mapping[TrialState, int]) -> str:

@@ -17,6 +17,7 @@ from sweeper.redaction import redacted
 Path = tuple[str | int, ...]
 MAX_NODES = 100_000  # a file of aliases to aliases would otherwise grow without bound
 MAX_DEPTH = 50
+MAX_DIGITS = 1000
 
 _TAG = "tag:yaml.org,2002:"
 _RESOLVERS = (
@@ -273,6 +274,10 @@ def _encodable(text: str) -> str:
 
 
 def _integer(text: str) -> int:
+    if (
+        len(text) > MAX_DIGITS
+    ):  # Python's own limit is on decimal digits alone, and would be met as such a number is written
+        raise ValueError
     base = {"0x": 16, "0o": 8}.get(text[:2], 10)
     return int(text, base)
 

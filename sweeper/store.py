@@ -1,4 +1,4 @@
-"""The sweep folder: its layout, atomic writes and the lock. The only source of truth about a sweep.
+"""The sweep folder: its layout and what its files hold. The only source of truth about a sweep.
 
 <storage>/<name>/experiment.yaml             the resolved experiment
 <storage>/<name>/machine.json                what the machine decided when the sweep began
@@ -18,19 +18,15 @@
                                                     errors.txt says which could not be drawn, and why
 """
 
-import os
 import secrets
-import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
-import filelock
-
-from sweeper import lease
+from sweeper import lock
 from sweeper.folder import READ_AT_ONCE, TEMPORARY, Folder, StoreError, opened_text, sealed_text
 from sweeper.left import Artifacts, Checksums
 from sweeper.trial import Trial, TrialState
@@ -48,7 +44,7 @@ __all__ = [
     "time_after",
 ]
 
-TRIES, INSTANT_SECONDS = 5, 0.1
+TRIES = 5
 MOST_EPOCHS, MOST_SEED, LAST_TIME = 2**31, 2**63 - 1, 2.0**36  # of time in seconds: the year 4147
 LEFT_OUT = "left_out.json"
 Row = dict[str, float]
@@ -316,6 +312,11 @@ class Sweep:
             if record:
                 yield record
 
+    def asked_for(self, records: Sequence[Record]) -> list[Record]:
+        """Of all records those of `records`."""
+        left_out = self.left_out()
+        return [record for record in records if record.trial.key not in left_out]
+
     def left_out(self) -> set[str]:
         """The keys of trials that the file no longer asks for, or asks for with other images or code."""
         if not self.folder.exists(LEFT_OUT):
@@ -331,62 +332,13 @@ class Sweep:
         if not is_known:
             self.folder.write_json(LEFT_OUT, {"keys": sorted(keys)})
 
-    @contextmanager
-    def lock(self, tell: Callable[[str], object] = print) -> Iterator[None]:
-        """Hold the sweep for this process; the kernel lets go when the process dies, however it dies.
-
-        On S3 a lease is held, which goes stale when its holder dies (see `sweeper.lease`); on other remote storage nothing
-        keeps two apart. Raises StoreError that names the owner when another live process holds it.
-        """
-        if not self.folder.is_local:
-            with self._leased(tell):
-                yield
-            return
-        os.makedirs(self.folder.path, exist_ok=True)
-        held = filelock.FileLock(self.folder.at(".lock"), timeout=1)  # `is_running` holds it for an instant
-        try:
-            held.acquire()
-        except filelock.Timeout:
-            busy = f"another sweeper is running {self.name!r} ({self._owner()}). Wait for it, or stop it first."
-            raise StoreError(busy) from None
-        try:
-            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            self.folder.write_json("owner.json", owner)
-            yield
-        finally:
-            self.folder.remove("owner.json")
-            held.release()
-
-    @contextmanager
-    def _leased(self, tell: Callable[[str], object]) -> Iterator[None]:
-        if not self.folder.protocols & lease.SUPPORTED:
-            yield
-            return
-        held = lease.Lease(self.folder, tell)
-        held.acquire()
-        try:
-            yield
-        finally:
-            held.release()
+    def lock(self, tell: Callable[[str], object] = print) -> AbstractContextManager[None]:
+        """Hold the sweep for this process. Raises StoreError that names the owner when another live process holds it."""
+        return lock.hold(self.folder, self.name, tell)
 
     def is_running(self) -> bool:
         """Whether a live process holds the sweep."""
-        if self.folder.protocols & lease.SUPPORTED:
-            return lease.is_held(self.folder)
-        if not self.folder.is_local or not self.folder.exists(".lock"):
-            return False
-        try:
-            # Whoever else asks, or is about to be told who runs it, holds it for an instant.
-            with filelock.FileLock(self.folder.at(".lock"), timeout=INSTANT_SECONDS, poll_interval=0.01):
-                return False
-        except filelock.Timeout:
-            return True
-
-    def _owner(self) -> str:
-        try:
-            return self.folder.parsed("owner.json", "process {0[pid]} on {0[host]}, since {0[since]}".format)
-        except FileNotFoundError:
-            return "just starting"
+        return lock.is_held(self.folder)
 
 
 def sweeps(storage: str) -> list[Sweep]:

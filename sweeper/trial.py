@@ -4,19 +4,21 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from sweeper.experiment import DATA_ACCESS, Experiment, Settings, to_plain
+from sweeper.experiment import DATA_ACCESS, Experiment, Objective, Settings, to_plain
 from sweeper.space import setting_steps, with_setting
 
 KEY_DIGITS = 12
 SHORT_NAME_LENGTH = 100
-CODE = "code"
+CODE, OBJECTIVE = "code", "objective"
+SETTINGS = ("data", "model", "train", "seed")
+BY_TOP1 = Objective()
 
 
 class UnknownTrialError(ValueError):
@@ -51,8 +53,8 @@ class Trial:
     """One cell with one seed.
 
     `cell` maps each axis, under the name it has in the experiment file, to this trial's value.
-    `config` holds what determines the result: `data` (with its fingerprint), `model`, `train` and `seed`, and the `code` of
-    a network of the user's own.
+    `config` holds what determines the result: `data` (with its fingerprint), `model`, `train` and `seed`; the `code` of a
+    network of the user's own; the `objective`, by which the best epoch is chosen, where it is not the default.
     """
 
     number: int
@@ -74,10 +76,24 @@ class Trial:
         """What the trial has on an axis; from its settings where its cell does not name it, None where they do not either."""
         if axis in self.cell:
             return self.cell[axis]
-        found: Any = self.config
-        for step in setting_steps(axis):
-            found = found.get(step) if isinstance(found, Mapping) else None
-        return found
+        return value_at(self.config, axis)
+
+
+def value_at(config: Mapping[str, Any], axis: str) -> Any:
+    """What a config has on an axis, None where it knows nothing of it."""
+    found: Any = config
+    for step in setting_steps(axis):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings by dotted path; an empty mapping is a leaf."""
+    for name, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from flat(item, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", item
 
 
 _SETTINGS = TypeAdapter(Settings)
@@ -86,9 +102,7 @@ _SETTINGS = TypeAdapter(Settings)
 def settings_of(config: Mapping[str, Any]) -> Settings:
     """The validated settings in a trial's config."""
     data = {name: value for name, value in config["data"].items() if name != "fingerprint"}
-    return _SETTINGS.validate_json(
-        json.dumps({**{name: config[name] for name in config if name != CODE}, "data": data})
-    )
+    return _SETTINGS.validate_json(json.dumps({**{name: config[name] for name in SETTINGS}, "data": data}))
 
 
 def settings_for(experiment: Experiment, cell: Mapping[str, Any], seed: int) -> Settings:
@@ -99,7 +113,9 @@ def settings_for(experiment: Experiment, cell: Mapping[str, Any], seed: int) -> 
     return _SETTINGS.validate_json(json.dumps({**plain, "seed": seed}))
 
 
-def config_for(settings: Settings, fingerprint: str, code: str | None = None) -> dict[str, Any]:
+def config_for(
+    settings: Settings, fingerprint: str, code: str | None = None, objective: Objective = BY_TOP1
+) -> dict[str, Any]:
     """A trial's config: its settings in canonical form, the data named by fingerprint instead of by place.
 
     `code` is the digest of the user's own network's, see `models.code`.
@@ -110,6 +126,8 @@ def config_for(settings: Settings, fingerprint: str, code: str | None = None) ->
     plain["data"]["fingerprint"] = fingerprint
     if code is not None:
         plain[CODE] = code
+    if objective != BY_TOP1:
+        plain[OBJECTIVE] = to_plain(objective)
     config: dict[str, Any] = _canonical(plain)
     return config
 

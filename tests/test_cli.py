@@ -207,7 +207,7 @@ def test_view_prints_plain_lines_where_there_is_no_terminal() -> None:
     trial = Trial.of(3, {"lr": 0.1}, {"data": {}, "model": {}, "train": {"epochs": 3}, "seed": 0})
     rows = tuple({"epoch": float(epoch), "val/top1": epoch / 10} for epoch in (1, 2, 3))
     with View(Console(file=text), experiment, 8, {TrialState.COMPLETE: 2}) as view:
-        view.started(trial, ())
+        view.started(trial)
         for count in (1, 2, 3):
             view.reported(trial, rows[:count], 0)
         view.retried(trial, "ValueError: no")
@@ -222,7 +222,7 @@ def test_view_in_a_terminal_has_a_line_a_running_trial_and_the_best_so_far() -> 
     view = View(Console(file=io.StringIO()), experiment, 8, {})
     trials = [Trial.of(n, {"lr": n / 10}, {"data": {}, "model": {}, "train": {"epochs": 3}, "seed": n}) for n in (1, 2)]
     for trial in trials:
-        view.started(trial, ())
+        view.started(trial)
         view.reported(trial, ({"epoch": 1.0, "val/top1": trial.number / 4},), 0)
     shown = Console(file=io.StringIO(), width=120, record=True)
     shown.print(view.panel())

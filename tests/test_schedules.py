@@ -152,6 +152,13 @@ def test_a_warm_up_is_linear_and_then_the_schedule_begins(schedule: Any, after: 
     assert_close(found[2 * STEPS :], stepped(0.6, 4 * STEPS, after))
 
 
+@pytest.mark.parametrize("schedule", ["one_cycle", "cyclic"])
+def test_schedules_that_begin_low_have_no_warm_up(schedule: Any) -> None:
+    """A sweep over schedules has one `warmup_epochs` for all."""
+    settings = {"epochs": 6, "lr": 0.6, "schedule": schedule, "cycle_epochs": 4}
+    assert ours(Train(**settings, warmup_epochs=2)) == ours(Train(**settings))
+
+
 def test_plateau_does_not_count_the_epochs_of_the_warm_up() -> None:
     train = Train(epochs=9, lr=1.0, schedule="plateau", gamma=0.1, patience=1, warmup_epochs=3)
     history = [{"val/loss": 1.0}] * 8

@@ -1,5 +1,7 @@
 """The sweep folder: what is written is read back exactly, files are whole whatever dies, and one process holds a sweep."""
 
+import errno
+import fcntl
 import json
 import math
 import os
@@ -374,6 +376,19 @@ def test_the_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
         _ = 1 / 0
     assert not sweep.is_running()
     enter(sweep)
+
+
+def test_a_file_system_without_locks_is_told_and_no_file_stands_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Lustre has it when it is mounted without `-o flock`."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(StoreError, match=r"cannot be locked \(Function not implemented\).*give --storage another"):
+        enter(Sweep(str(tmp_path), "demo"))
 
 
 def test_a_sweep_on_another_filesystem_can_be_held_too() -> None:

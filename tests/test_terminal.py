@@ -14,7 +14,7 @@ from rich.console import Console
 from dashboards.ranking import best
 from dashboards.terminal import print_results
 from sweeper import results
-from sweeper.publishing import best_record
+from sweeper.best import best_record
 from sweeper.reading import read_experiment
 from sweeper.store import Record, Result, Sweep
 from sweeper.trial import TrialState
@@ -96,7 +96,7 @@ def test_a_trial_without_a_finite_objective_is_never_best(metric: str, mode: str
     records = [record({"lr": 0.1 + number}, number, **{metric: value}) for number, value in enumerate(values)]
     text = f"name: d\ndata: {{name: digits}}\nmodel: {{name: alexnet}}\nobjective: {{metric: {metric}, mode: {mode}}}"
     experiment = read_experiment(text, "d.yaml")
-    found, none = best_record(records, experiment), best_record(records[:1], experiment)
+    found, none = best_record(records, experiment.objective), best_record(records[:1], experiment.objective)
     row = best(results.trials_table(records, ["lr"]), metric, mode)
     assert (found and found.trial.number, row, none) == (winner, winner, None)
 

@@ -260,7 +260,7 @@ def test_a_failed_trial_that_is_retried_goes_on_in_its_run(tmp_path: Path, datab
     measured_again = change_result(sweep, record.trial, history=history, ended=1.9e9)
     live(publisher, sweep.records())
     publisher.retried(record.trial, "no luck")
-    publisher.started(record.trial, ())
+    publisher.started(record.trial)
     publisher.reported(record.trial, measured_again.history[:5], 4)
     publisher.ended(record.trial, measured_again)
     assert finish(publisher) == []
@@ -297,7 +297,7 @@ def test_an_interrupted_trial_keeps_the_rows_of_its_checkpoint_and_is_not_left_r
     publisher = Publisher(uri, sweep, experiment())
     publisher.start()
     for record in sweep.records():
-        publisher.started(record.trial, ())
+        publisher.started(record.trial)
         publisher.reported(record.trial, record.history[:3], 2)
     assert finish(publisher, a_parent(is_over=False)) == []
     assert_published(database, sweep, is_over=False)

@@ -41,8 +41,9 @@ NEEDED = {"stop_after": "schedule: plateau, "}  # settings that mean something o
 
 
 def key_of(text: str = BASE, cell: dict[str, Any] | None = None, seed: int = 0, fingerprint: str = PRINT) -> str:
-    settings = settings_for(read_experiment(text, "f.yaml"), cell or {}, seed)
-    return trial_key(config_for(settings, fingerprint))
+    experiment = read_experiment(text, "f.yaml")
+    settings = settings_for(experiment, cell or {}, seed)
+    return trial_key(config_for(settings, fingerprint, objective=experiment.objective))
 
 
 def test_a_key_is_twelve_hex_digits() -> None:
@@ -94,11 +95,16 @@ def test_seed_and_content_of_the_data_change_the_key() -> None:
     [
         "description: other words\n", "resources: {cpus_per_trial: 2, max_retries: 0}\n", "tracking: {uri: 'http://a'}\n",
         "pruning: {name: median}\n", "checkpoint: {every_seconds: 1}\n", "artifacts: {models: none}\n",
-        "objective: {metric: val/loss, mode: min}\n", "search: {space: {lr: [0.5]}}\n",
+        "objective: {metric: val/top1, mode: max}\n", "search: {space: {lr: [0.5]}}\n",
     ],
 )  # fmt: skip
 def test_what_does_not_determine_the_result_is_not_in_the_key(added: str) -> None:
     assert key_of(BASE + added) == key_of()
+
+
+def test_the_objective_by_which_the_best_epoch_is_chosen_changes_the_key() -> None:
+    by_loss, by_top5 = BASE + "objective: {metric: val/loss, mode: min}\n", BASE + "objective: {metric: val/top5}\n"
+    assert len({key_of(), key_of(by_loss), key_of(by_top5)}) == 3
 
 
 def test_name_and_place_of_the_data_are_not_in_the_key() -> None:

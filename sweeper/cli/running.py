@@ -36,11 +36,12 @@ def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
         raise InputError(f"given --executor {options['executor']}, allowed ray or inline")
     from sweeper.running import run_sweep
 
-    code = run_sweep(sweep, experiment, console(), **options)
-    if code >= STOPPED:
-        leave(code)
-    show_results(sweep, experiment, top=20)
-    raise typer.Exit(code)
+    ended = run_sweep(sweep, experiment, console(), **options)
+    if ended.code >= STOPPED:
+        leave(ended.code)
+    if ended.records is not None:
+        show_results(ended.records, stored(sweep), top=20)
+    raise typer.Exit(ended.code)
 
 
 @contextmanager
@@ -70,8 +71,7 @@ def run_command(
     options = {"executor": executor, "address": address, "uri": uri}
     with _stoppable() as stopping:
         experiment = absolute(read(file, settings))
-        sweep = Sweep(storage, experiment.name)
-        _run(sweep, with_numbers(experiment, sweep, keep=True), **options, stopping=stopping)
+        _run(Sweep(storage, experiment.name), experiment, **options, stopping=stopping)
 
 
 @app.command()

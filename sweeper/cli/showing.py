@@ -99,15 +99,17 @@ def explain(
         raise InputError("--set goes with --augment and an experiment file; a trial's settings are what they were")
     if Path(what).is_file():
         raise InputError(f"{what} is a file; give a sweep's name, or --augment to see what training sees")
+    from sweeper.best import best_record
     from sweeper.explanation import ExplanationError
     from sweeper.explanation_page import write_explanation
-    from sweeper.publishing import best_record
     from sweeper.store import Folder
     from sweeper.trial import find_key
 
     sweep = existing(storage, what)
     records = {record.trial.key: record for record in sweep.records()}
-    record = best_record(tuple(records.values()), stored(sweep)) if trial is None else records[find_key(records, trial)]
+    record = (
+        best_record(records.values(), stored(sweep).objective) if trial is None else records[find_key(records, trial)]
+    )
     if record is None:
         raise ExplanationError(f"no trial of {what} is complete yet, so there is no model to explain; run it first")
     folder = (output or Path(f"{what}-{record.trial.key}")).absolute()

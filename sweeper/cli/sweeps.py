@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from sweeper.experiment import Experiment
-    from sweeper.store import Sweep
+    from sweeper.store import Record, Sweep
 
 
 def console() -> "Console":
@@ -80,11 +81,11 @@ def stored(sweep: "Sweep") -> "Experiment":
     return read_experiment(sweep.experiment(), sweep.folder.told("experiment.yaml"))
 
 
-def show_results(sweep: "Sweep", experiment: "Experiment", top: int | None) -> None:
+def show_results(records: "Sequence[Record]", experiment: "Experiment", top: int | None) -> None:
     from dashboards.terminal import print_results
     from sweeper.results import history_table, trials_table
     from sweeper.space import Space
 
-    axes, objective, records = Space.of(experiment.search).names, experiment.objective, sweep.records()
+    axes, objective = Space.of(experiment.search).names, experiment.objective
     trials, history = trials_table(records, axes), history_table(records)
     print_results(trials, history, axes, objective.metric, objective.mode, top, output_console())

@@ -20,7 +20,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif",
 
 
 DRIVE = re.compile("[A-Za-z]:")
-LARGEST_BYTES = 2**28  # of a file in an archive; the largest of the official one has 2.7 MB
+LARGEST_BYTES = 2**28  # of an image's file; the largest of the official archive has 2.7 MB
 SIGNATURE, HEADER_BYTES = b"PK\3\4", 30  # of a member, before its name and content; APPNOTE.TXT 4.3.7
 ENTRY = b"PK\1\2"  # begins each entry of the directory; APPNOTE.TXT 4.3.12
 UTF8 = 1 << 11  # the flag of a name in UTF-8; APPNOTE.TXT 4.4.4
@@ -62,14 +62,23 @@ class Directory:
         return [_file(entry, path) for entry in self._entries(path) if is_image(entry.name) and not entry.is_dir()]
 
     def read(self, path: str) -> bytes:
-        return (self.root / path).read_bytes()
+        """Raises DataError for a file of no image's size, OSError for one that cannot be read."""
+        with open(self.root / path, "rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        if len(content) > LARGEST_BYTES:
+            raise DataError(f"it has more than {LARGEST_BYTES:,} bytes")
+        return content
 
     def stamp(self, samples: Callable[[], Sequence[Sample]]) -> str:
         rows = ((one.official, one.class_id, one.path, one.size_bytes, one.version) for one in samples())
         return digest([[str(self.root)], *rows])
 
     def crc(self, sample: Sample) -> int:
-        return zlib.crc32(self.read(sample.path))
+        """0 for what cannot be read: that is told with the images that do not decode."""
+        try:
+            return zlib.crc32(self.read(sample.path))
+        except (OSError, DataError):
+            return 0
 
     def _entries(self, path: str) -> Iterator[os.DirEntry[str]]:
         if not (self.root / path).is_dir():

@@ -8,16 +8,13 @@ from types import ModuleType
 from typing import NamedTuple
 
 from sweeper.apart import Apart, Call
-from sweeper.experiment import Experiment, Tracking
 from sweeper.launch.driver import Driver, Listener
 from sweeper.launch.joining import check_answers
 from sweeper.launch.share import Share, here, share_of
 from sweeper.launch.shipping import modules_to_ship
-from sweeper.launch.sweeping import Sweeping
-from sweeper.reading import write_experiment
-from sweeper.redaction import without_password
+from sweeper.launch.sweeping import Sweeping, store_experiment
 from sweeper.stopping import Stopping
-from sweeper.store import Machine, Sweep
+from sweeper.store import Machine
 from sweeper.training.machine import Kind, decide, honour, kind_here
 
 __all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "import_ray", "run", "store_experiment"]
@@ -47,7 +44,8 @@ def run(
     """Run what is left of a sweep; the caller holds its lock, and hears signals. Returns what stopped it, if anything did.
 
     `apart` looks at what has to be looked at before trials begin, and gets ready for the end while the last ones run. What was
-    measured to decide how trials share the machine, and what becomes of a cluster's nodes, is told by `tell`.
+    measured to decide how trials share the machine, and what becomes of a cluster's nodes, is told by `tell`. The folder keeps
+    what it had before where the sweep cannot be run.
 
     Raises MachineError when this machine cannot go on with what another began, ClusterError for what is wrong with a cluster.
     """
@@ -127,8 +125,9 @@ def _driver(
     if machine.device == "cuda":
         apart.end()  # it may hold some of a GPU's memory
     search = sweeping.search(machine.window)
+    sweeping.keep(search)  # now that nothing speaks against running it
     driver = Driver(sweeping.sweep, sweeping.experiment, search, listeners, shares_gpus, apart.begin_rest)
-    driver.remember([record for record in sweeping.records if record.trial.key in driver.search.known])
+    driver.remember(sweeping.own(search))
     return driver
 
 
@@ -140,13 +139,6 @@ def _run(driver: Driver, execute: Callable[[Driver], None], stopping: Stopping, 
             listener.stopped()
         return Stop(stopping.code if stopping.received else None, driver.trouble, len(driver.running))
     return None
-
-
-def store_experiment(sweep: Sweep, experiment: Experiment) -> None:
-    """Keep the resolved experiment in the folder, for `resume` and for every reader; a password in it is left out."""
-    uri = experiment.tracking.uri
-    shown = replace(experiment, tracking=Tracking(uri and without_password(uri)))
-    sweep.write_experiment(write_experiment(shown))
 
 
 def machine_for(sweeping: Sweeping, share: Share, at_once: int, call: Call, kind: Kind | None = None) -> Machine:

@@ -4,26 +4,27 @@ import math
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from sweeper.causes import cause, is_out_of_gpu_memory
 from sweeper.experiment import Experiment
-from sweeper.folder import FULL
+from sweeper.folder import FULL, OUT
 from sweeper.redaction import redacted
 from sweeper.remote import UnreachableError
 from sweeper.search import Search
-from sweeper.store import Record, Result, Row, Sweep, time_after
+from sweeper.store import Record, Result, Row, StoreError, Sweep, time_after
 from sweeper.trial import Answer, Trial, TrialState
 
-FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
+IN_TROUBLE = tuple(f"OSError: [Errno {number}]" for number in (*FULL, *OUT))
 STORAGE_OUT = f"{UnreachableError.__module__}.{UnreachableError.__qualname__}: "
 
 
 class Listener(Protocol):
     """Who is told what happens: the live view, and the publisher to MLflow."""
 
-    def started(self, trial: Trial, history: tuple[Row, ...]) -> None: ...
+    def started(self, trial: Trial) -> None: ...
     def reported(self, trial: Trial, history: tuple[Row, ...], saved_epoch: int) -> None: ...
     def retried(self, trial: Trial, error: str) -> None: ...
     def ended(self, trial: Trial, result: Result) -> None: ...
@@ -52,7 +53,7 @@ class Driver:
         self.awaited: set[str] = set()
         self.sweep, self.experiment, self.search, self.listeners = sweep, experiment, search, listeners
         self.histories: dict[str, tuple[Row, ...]] = {}
-        self.running: set[str] = set()
+        self.running: dict[str, Trial] = {}
         self.halt_deadline: float | None = None
         self.trouble: str | None = None
         self.saved_epochs: dict[str, int] = {}
@@ -97,17 +98,42 @@ class Driver:
             self.at_last = None
         if trial is None:
             return None
+        with self.storing(trial):
+            self._note(trial)
+            self.running[trial.key] = trial
+            if trial.key in self.alone:
+                self.awaited.add(trial.key)
+            for listener in self.listeners:
+                listener.started(trial)
+            return trial
+        return None
+
+    def _note(self, trial: Trial) -> None:
         folder = self.sweep.trial(trial.key)
         if not folder.exists("trial.json"):
             folder.write_trial(trial)
         if trial.key in self.search.reopened:
             folder.reopen()
-        self.running.add(trial.key)
-        if trial.key in self.alone:
-            self.awaited.add(trial.key)
-        for listener in self.listeners:
-            listener.started(trial, self.histories.get(trial.key, ()))
-        return trial
+
+    @contextmanager
+    def storing(self, trial: Trial) -> Iterator[None]:
+        """What a trial's folder refuses ends the sweep in good order: trying again would help no trial."""
+        try:
+            yield
+        except (OSError, StoreError) as error:
+            self._drop(trial)
+            self._give_up(f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error))
+
+    def _drop(self, trial: Trial) -> None:
+        self.running.pop(trial.key, None)
+        self.begin(trial.key)
+
+    def _give_up(self, told: str) -> None:
+        if told.startswith(IN_TROUBLE):
+            is_full = told.startswith(IN_TROUBLE[: len(FULL)])
+            told += ". Make room on that disk first." if is_full else ". See to that file system first."
+        self.trouble = self.trouble or told
+        self.halt(None)
 
     def begin(self, key: str) -> None:
         """Take in that a trial has got what it runs on."""
@@ -127,15 +153,21 @@ class Driver:
 
     def end(self, trial: Trial, result: Result | None) -> None:
         """Take in that a trial's work is over: with its result, or without one when it was halted."""
-        self.running.discard(trial.key)
-        self.begin(trial.key)
+        self._drop(trial)
         self.histories.pop(trial.key, None)
         if result is None:
             return
         self.search.tell(trial, result)
-        self._keep_best_model(trial, result)
+        with self.storing(trial):
+            self._keep_best_model(trial, result)
         for listener in self.listeners:
             listener.ended(trial, result)
+
+    def end_as_stored(self, trial: Trial) -> None:
+        """As `end`, with the result that the trial's folder has, if it has one."""
+        with self.storing(trial):
+            folder = self.sweep.trial(trial.key)
+            self.end(trial, folder.read_result() if folder.exists("result.json") else None)
 
     def fail(self, trial: Trial, error: str, is_own: bool = True) -> None:
         """Take in that a trial broke, with its traceback: it is tried again from its checkpoint, or has failed for good.
@@ -144,12 +176,13 @@ class Driver:
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`. One that ran out of memory on a
         GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says.
         """
-        error = redacted(error)  # a worker elsewhere has another environment
+        with self.storing(trial):
+            self._fail(trial, redacted(error), is_own)  # a worker elsewhere has another environment
+
+    def _fail(self, trial: Trial, error: str, is_own: bool) -> None:
         told, folder = cause(error), self.sweep.trial(trial.key)
-        if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
-            is_out = told.startswith(STORAGE_OUT)
-            self.trouble = told.removeprefix(STORAGE_OUT) if is_out else f"{told}. Make room on that disk first."
-            self.halt(None)
+        if told.startswith((*IN_TROUBLE, STORAGE_OUT)) and not self.is_halted:
+            self._give_up(told.removeprefix(STORAGE_OUT))
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
             return
@@ -176,8 +209,7 @@ class Driver:
         self.end(trial, result)
 
     def _try_again(self, trial: Trial, told: str) -> None:
-        self.running.discard(trial.key)
-        self.begin(trial.key)
+        self._drop(trial)
         self.again.append(trial)
         for listener in self.listeners:
             listener.retried(trial, told)
@@ -195,7 +227,7 @@ class Driver:
         value = result.summary.get(objective.metric)
         if result.state is not TrialState.COMPLETE or value is None or not math.isfinite(value):
             return
-        score = (value if objective.mode == "max" else -value, -trial.number)
+        score = (objective.score(value), -trial.number)
         loser = trial.key
         if self.best is None or score > self.best[0]:
             loser = self.best[1] if self.best else ""

@@ -1,16 +1,16 @@
 """Why trials in a sweep's folder are not of its file as it now is."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.code import code_of
-from sweeper.experiment import Experiment
+from sweeper.experiment import Experiment, to_plain
 from sweeper.launch.sweeping import Fingerprints
 from sweeper.source import shown
 from sweeper.space import Space, setting_steps
 from sweeper.store import Record
-from sweeper.trial import CODE, config_for, settings_for
+from sweeper.trial import BY_TOP1, CODE, OBJECTIVE, config_for, flat, settings_for
 
 MOST = 4
 NO_SUCH_CELL = "their cells or seeds are no longer asked for"
@@ -19,7 +19,7 @@ NO_SUCH_CELL = "their cells or seeds are no longer asked for"
 def reasons(records: Sequence[Record], experiment: Experiment, fingerprints: Fingerprints) -> str:
     """What differs, and in how many of these trials when not in all: "train.epochs was 2, is 3"."""
     axes = {".".join(setting_steps(name)) for name in Space.of(experiment.search).names}
-    now = dict(_flat(_config(experiment, fingerprints)))
+    now = _flat_config(_config(experiment, fingerprints))
     counts = Counter(reason for record in records for reason in _of(record, now, axes, fingerprints))
     told = [reason + (f" ({count} of them)" if count < len(records) else "") for reason, count in counts.most_common()]
     return "; ".join(told[:MOST] + ([f"and {len(told) - MOST} more differences"] if len(told) > MOST else []))
@@ -27,14 +27,15 @@ def reasons(records: Sequence[Record], experiment: Experiment, fingerprints: Fin
 
 def _config(experiment: Experiment, fingerprints: Fingerprints) -> Mapping[str, Any]:
     settings = settings_for(experiment, {}, experiment.search.seeds[0])
-    return config_for(settings, fingerprints.known.get(settings.data, ""), code_of(settings.model.name))
+    fingerprint, code = fingerprints.known.get(settings.data, ""), code_of(settings.model.name)
+    return config_for(settings, fingerprint, code, experiment.objective)
 
 
 def _of(record: Record, now: Mapping[str, Any], axes: set[str], fingerprints: Fingerprints) -> list[str]:
     """What differs of one trial, apart from what the axes decide."""
     trial = record.trial
     own = axes | {".".join(setting_steps(name)) for name in trial.cell} | {"seed", "data.fingerprint", CODE}
-    was = dict(_flat(trial.config))
+    was = _flat_config(trial.config)
     found = [
         f"{path} was {shown(was.get(path))}, is {shown(now.get(path))}"
         for path in sorted({*was, *now})
@@ -48,13 +49,9 @@ def _of(record: Record, now: Mapping[str, Any], axes: set[str], fingerprints: Fi
     return found or [NO_SUCH_CELL]
 
 
+def _flat_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(flat({OBJECTIVE: to_plain(BY_TOP1), **config}))
+
+
 def _is_within(path: str, own: set[str]) -> bool:
     return any(path == one or path.startswith(f"{one}.") for one in own)
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
-        if isinstance(item, Mapping) and item:
-            yield from _flat(item, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", item

@@ -168,7 +168,7 @@ class _Reporting(_Unsaved, FIFOScheduler):
             self.nodes.leave_out(node, unfit)
         rows = tuple(result.get("rows", ()))
         if rows:
-            answer = self.driver.report(_trial(self.driver, trial), rows, result["saved_epoch"])
+            answer = self.driver.report(self.driver.running[trial.config["key"]], rows, result["saved_epoch"])
             if answer is not Answer.GO_ON:
                 ray.get(self.answers.set.remote(trial.config["key"], int(rows[-1]["epoch"]), answer.value))
         return str(TrialScheduler.CONTINUE)
@@ -208,34 +208,27 @@ class _Ending(_Unsaved, TrialProgressCallback):
         """Nothing: `_Reporting` took it in."""
 
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        _forget(trial)
-        key = trial.config["key"]
-        state = self.states.pop(key, State())
+        state, own = self._leave(trial)
         if state.error:
-            self.driver.fail(_trial(self.driver, trial), state.error, is_own=not state.is_unfit)
-            return
-        folder = self.driver.sweep.trial(key)
-        self.driver.end(_trial(self.driver, trial), folder.read_result() if folder.exists("result.json") else None)
+            self.driver.fail(own, state.error, is_own=not state.is_unfit)
+        else:
+            self.driver.end_as_stored(own)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
-        _forget(trial)
-        state = self.states.pop(trial.config["key"], State())
+        state, own = self._leave(trial)
         death = _death(trial)
         lost = self.nodes.told_lost(state.node, death) if self.nodes and not state.error else None
-        self.driver.fail(_trial(self.driver, trial), state.error or lost or death, is_own=lost is None)
+        self.driver.fail(own, state.error or lost or death, is_own=lost is None)
 
-
-def _forget(trial: TuneTrial) -> None:
-    """Drop Tune's own statistics of an ended trial's numbers, 15 kB that it would keep to the end of the sweep."""
-    trial.run_metadata.metric_analysis.clear()
-    trial.run_metadata.metric_n_steps.clear()
+    def _leave(self, trial: TuneTrial) -> tuple[State, Trial]:
+        """What is known of an ended trial; without 15 kB of Tune's own statistics, which it would keep to the end."""
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
+        key = trial.config["key"]
+        return self.states.pop(key, State()), self.driver.running[key]
 
 
 def _death(trial: TuneTrial) -> str:
     """What is known of a worker that ended without a word."""
     told = Path(trial.error_file).read_text() if trial.error_file and Path(trial.error_file).exists() else ""
     return f"its worker died: {told or 'killed, or out of memory'}"
-
-
-def _trial(driver: Driver, tune_trial: TuneTrial) -> Trial:
-    return driver.sweep.trial(tune_trial.config["key"]).read_trial()

@@ -1,11 +1,13 @@
 """A sweep that is about to run."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from sweeper.data import Excluded, prepare_at
-from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings
+from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Tracking
+from sweeper.reading import write_experiment
+from sweeper.redaction import without_password
 from sweeper.search import Search, goes_on
 from sweeper.space import Space, setting_steps
 from sweeper.store import Record, Sweep
@@ -80,5 +82,25 @@ class Sweeping:
         for cell in cells.values():
             yield settings_for(self.experiment, cell, search.seeds[0]).data
 
+    def own(self, search: Search) -> list[Record]:
+        """The trials in the folder that the file as it now is asks for."""
+        return [record for record in self.records if record.trial.key in search.known]
+
+    def others(self, search: Search) -> list[Record]:
+        """The trials in the folder that it does not ask for."""
+        return [record for record in self.records if record.trial.key not in search.known]
+
+    def keep(self, search: Search) -> None:
+        """Make this the folder's experiment, and leave the trials of others out of every table."""
+        self.sweep.leave_out({record.trial.key for record in self.others(search)})
+        store_experiment(self.sweep, self.experiment)
+
     def search(self, window: int | None = None) -> Search:
         return Search(self.experiment, self.fingerprints, self.records, window, self.retry_failed)
+
+
+def store_experiment(sweep: Sweep, experiment: Experiment) -> None:
+    """Keep the resolved experiment in the folder, for `resume` and for every reader; a password in it is left out."""
+    uri = experiment.tracking.uri
+    shown = replace(experiment, tracking=Tracking(uri and without_password(uri)))
+    sweep.write_experiment(write_experiment(shown))

@@ -10,7 +10,7 @@ import math
 import random
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -30,9 +30,9 @@ from sweeper.search.study import (
     parameter,
     values_of,
 )
-from sweeper.space import Cell, Space, setting_steps
+from sweeper.space import Cell, Space
 from sweeper.store import Record, Result, Row, StoreError
-from sweeper.trial import Trial, TrialState, canonical_json, config_for, settings_for, trial_key
+from sweeper.trial import Trial, TrialState, canonical_json, config_for, settings_for, trial_key, value_at
 
 REPLAYED_METHODS = ("qmc", "cmaes")  # these samplers keep state of their own from ask to ask
 MARKING_PRUNERS = ("successive_halving", "hyperband", "patient")  # these mark trials as they judge them, or may
@@ -176,7 +176,8 @@ class Search:
 
     def _config(self, cell: Cell, seed: int) -> dict[str, Any]:
         settings = settings_for(self.experiment, cell, seed)
-        return config_for(settings, self.fingerprint(settings.data), code_of(settings.model.name))
+        fingerprint, code = self.fingerprint(settings.data), code_of(settings.model.name)
+        return config_for(settings, fingerprint, code, self.experiment.objective)
 
     def _add(self, trial: Trial) -> None:
         """Give a trial its place in the study."""
@@ -286,10 +287,8 @@ class Search:
         A file that has gained or lost an axis may ask for the same settings under another cell.
         """
         if trial.seed in self.experiment.search.seeds:
-            for cell in (
-                dict(trial.cell),
-                _cell_in(trial.config, [name for axis in self.space.axes for name in axis.names]),
-            ):
+            values = {name: value_at(trial.config, name) for axis in self.space.axes for name in axis.names}
+            for cell in (dict(trial.cell), {name: value for name, value in values.items() if value is not None}):
                 if self.space.contains(cell) and trial_key(self._config(cell, trial.seed)) == trial.key:
                     return cell
         return None
@@ -309,18 +308,6 @@ class Search:
         metric = self.experiment.objective.metric
         values = {int(row["epoch"]): row[metric] for row in history if metric in row}
         return {epoch: value for epoch, value in values.items() if math.isfinite(value)}
-
-
-def _cell_in(config: Mapping[str, Any], names: Iterable[str]) -> Cell:
-    """The values that a config has for axes; an axis that it knows nothing of is left out."""
-    cell: Cell = {}
-    for name in names:
-        value: Any = config
-        for step in setting_steps(name):
-            value = value.get(step) if isinstance(value, Mapping) else None
-        if value is not None:
-            cell[name] = value
-    return cell
 
 
 def goes_on(record: Record, experiment: Experiment, retry_failed: bool) -> bool:

@@ -86,7 +86,7 @@ class Publisher:
         set_up()
         self.thread.start()
 
-    def started(self, trial: Trial, history: tuple[Row, ...]) -> None:
+    def started(self, trial: Trial) -> None:
         self._tell(News(trial))
 
     def reported(self, trial: Trial, history: tuple[Row, ...], saved_epoch: int) -> None:

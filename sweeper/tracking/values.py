@@ -1,15 +1,14 @@
 """A trial's settings and numbers as MLflow's parameters and metrics."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from mlflow.entities import Metric, Param
 
 from sweeper.per_class import rows_of
 from sweeper.store import Folder, Row
 from sweeper.tracking.names import safe_name, storable
-from sweeper.trial import Trial
+from sweeper.trial import Trial, flat
 
 MAX_CLASSES = 50
 METRICS_A_REQUEST = 800
@@ -19,18 +18,10 @@ PARAM_NAME = re.compile(r"[\w. -]{1,200}")
 
 def params_of(trial: Trial) -> Iterator[Param]:
     """A trial's settings under the names that axes have in the file: `lr`, `model.name`, `data.split.seed`, `seed`."""
-    for path, value in _flat(trial.config):
+    for path, value in flat(trial.config):
         text = value if isinstance(value, str) else repr(value)
         name = path.removeprefix("train.")
         yield Param(name if PARAM_NAME.fullmatch(name) else safe_name(name), storable(text, PARAM_LENGTH))
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
-        if isinstance(item, Mapping):
-            yield from _flat(item, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", item
 
 
 def metrics_of(row: Row) -> list[Metric]:

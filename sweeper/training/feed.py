@@ -91,7 +91,8 @@ def _fits(dataset: Dataset, device: torch.device) -> bool:
     if device.type == "cpu":
         return True
     free, _ = torch.cuda.mem_get_info(device)
-    return dataset.images_NCHW.nbytes <= free / 2
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # from the trial before
+    return dataset.images_NCHW.nbytes <= (free + kept) / 2
 
 
 def _resident(dataset: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -121,7 +121,7 @@ def _is_finite(row: Row) -> bool:
 def _note_best(trainer: Trainer, progress: Progress, objective: Objective) -> None:
     """Keep the weights of the best epoch on validation; the earlier of two that are equal."""
     value, best = progress.history[-1][objective.metric], progress.best_row.get(objective.metric)
-    if best is None or (value > best if objective.mode == "max" else value < best):
+    if best is None or objective.score(value) > objective.score(best):
         progress.best_epoch, progress.best_weights = progress.epoch, trainer.weights()
 
 

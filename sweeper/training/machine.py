@@ -88,6 +88,7 @@ def settle(machine: Machine) -> None:
     torch.set_num_threads(machine.threads)
     # The momentum of dead units fades into denormal numbers, on which a CPU is ten times slower.
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.allow_tf32 = False  # `precision: float32` is that, in convolutions too
     if machine.device == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()

@@ -8,8 +8,10 @@ measurement on a CPU with a meter's numbers made up: neither has ever run on a G
 import gc
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Protocol
 
 import torch
@@ -18,6 +20,7 @@ from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Settings
 from sweeper.store import Machine
+from sweeper.training.feed import Batch
 from sweeper.training.loop import Trainer
 
 CONTEXT_MEBIBYTES = 600.0
@@ -111,18 +114,29 @@ def demand_of(settings: Settings, dataset: Dataset, indices: Indices, machine: M
 def _measured(trainer: Trainer, meter: Meter) -> Demand:
     slices = trainer.feed.slices(trainer.settings.train.batch_size)[:STEPS]
 
-    def steps() -> None:
-        for batch in trainer.feed.epoch(slices, torch.Generator().manual_seed(0)):
+    def batches() -> Iterator[Batch]:
+        """Some of an epoch's, whose random numbers have been drawn already."""
+        drawn = trainer.feed.epoch(slices, torch.Generator().manual_seed(0))
+        return chain([next(drawn)], drawn)
+
+    def steps(over: Iterator[Batch]) -> None:
+        for batch in over:
             trainer.step(batch, trainer.settings.train.lr)
 
     trainer.network.train()
     for _ in range(WARM_UPS):
-        steps()
+        steps(batches())
+    over = batches()
     meter.wait()
     start = time.perf_counter()
-    steps()
+    steps(over)
     meter.wait()
     seconds = time.perf_counter() - start
-    busy = meter.kernel_seconds(steps) / seconds or 1.0  # nothing seen is nothing known: as if it left no room
+    busy = meter.kernel_seconds(partial(steps, batches())) / seconds
+    best = (trainer.weights(), trainer.weights())  # those of the best epoch until now, and of a better one
     trainer.evaluate(trainer.feed.train_N[: trainer.evaluation_batch])
-    return Demand(meter.peak_mebibytes() + CONTEXT_MEBIBYTES, min(1.0, busy))
+    del best
+    return Demand(
+        meter.peak_mebibytes() + CONTEXT_MEBIBYTES,
+        min(1.0, busy or 1.0),  # nothing seen is nothing known: as if it left no room
+    )

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sweeper.experiment import Train
+from sweeper.experiment import BEGIN_LOW, Train
 from sweeper.store import Row
 
 Schedule = Callable[[Train, int, int, Sequence[Row]], list[float]]
@@ -19,8 +19,11 @@ PLATEAU_THRESHOLD = 1e-4
 
 
 def rates(train: Train, epoch: int, steps: int, history: Sequence[Row]) -> list[float]:
-    """The learning rate of each step of an epoch; the schedule proper begins when the warm-up is over."""
-    warm = train.warmup_epochs
+    """The learning rate of each step of an epoch; the schedule proper begins when the warm-up is over.
+
+    Schedules that begin low have none: in a sweep, `warmup_epochs` is for the others.
+    """
+    warm = 0 if train.schedule in BEGIN_LOW else train.warmup_epochs
     if epoch <= warm:
         return [train.lr * (at + 1) / (warm * steps) for at in _at(epoch, steps)]
     rest = replace(train, epochs=train.epochs - warm)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -150,6 +151,76 @@ def test_a_worker_that_dies_after_the_result_of_its_trial_costs_nothing(file: Pa
     assert not driver.running
     assert not driver.again
     assert [(record.trial.number, record.state) for record in driver.sweep.records()] == [(0, TrialState.COMPLETE)]
+
+
+def in_the_way(place: Path) -> None:
+    """A file where a trial's folder is to be."""
+    if place.exists():
+        shutil.rmtree(place)
+    place.touch()
+
+
+def test_a_trial_that_cannot_be_noted_stops_the_sweep_in_good_order(file: Path, tmp_path: Path) -> None:
+    driver = a_driver(tmp_path, SWEEP, shares_gpus=False)
+    first = driver.next_trial()
+    assert first
+    second = a_driver(tmp_path / "other", SWEEP, shares_gpus=False)
+    keys = [trial.key for trial in iter(second.search.ask, None)]
+    in_the_way(place := tmp_path / "broken" / "trials" / keys[1])
+    assert driver.next_trial() is None
+    assert driver.is_halted
+    assert str(place) in str(driver.trouble)
+    assert list(driver.running) == [first.key]
+
+
+def test_a_failure_that_cannot_be_noted_stops_the_sweep_in_good_order(file: Path, tmp_path: Path) -> None:
+    driver = a_driver(tmp_path, SWEEP, shares_gpus=False)
+    for _ in range(2):  # `max_retries` is 1
+        trial = driver.next_trial()
+        assert trial
+        assert not driver.is_halted
+        place = tmp_path / "broken" / "trials" / trial.key
+        if driver.tries[trial.key]:
+            in_the_way(place)
+        driver.fail(trial, f"{HEAD}  f\nValueError: 1")
+    assert driver.is_halted
+    assert str(place) in str(driver.trouble)
+    assert not driver.running
+
+
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_a_place_that_cannot_be_written_is_named_and_once_it_can_the_same_command_goes_on(
+    executor: str, file: Path, tmp_path: Path
+) -> None:
+    arguments = ["run", file, "--executor", executor, "--storage"]
+    whole = tmp_path / "whole"
+    here("run", file, "--storage", whole, "--executor", "inline")
+    last = next(path.parent for path in whole.glob("broken/trials/*/trial.json") if '"number": 3' in path.read_text())
+    place = tmp_path / "broken" / "trials" / last.name
+    place.parent.mkdir(parents=True)
+    place.touch()
+    done = sweeper(*arguments, tmp_path, expect=3)
+    assert str(place) in done.stderr
+    assert "Traceback" not in done.stderr
+    place.unlink()
+    sweeper(*arguments, tmp_path)
+    assert table(tmp_path, "broken") == table(whole, "broken")
+    check_mlflow(tmp_path, 4)
+
+
+@pytest.mark.parametrize(("number", "says"), [("30", "See to that file system"), ("28", "Make room")])
+def test_what_a_file_system_says_of_itself_stops_the_sweep_at_once(
+    number: str, says: str, file: Path, tmp_path: Path
+) -> None:
+    driver = a_driver(tmp_path, SWEEP, shares_gpus=False)
+    trial = driver.next_trial()
+    assert trial
+    driver.fail(trial, f"{HEAD}  f\nOSError: [Errno {number}] No: '/somewhere/checkpoint.pt'")
+    assert driver.is_halted
+    assert not driver.running
+    assert not driver.again
+    assert says in str(driver.trouble)
+    assert driver.sweep.trial(trial.key).record().state is TrialState.WAITING  # type: ignore[union-attr]
 
 
 @pytest.mark.usefixtures("only_long")

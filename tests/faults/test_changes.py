@@ -1,5 +1,6 @@
 """What was changed between two runs of a sweep, what is said of it, and what is done: nothing is mixed, nothing is lost."""
 
+import json
 import os
 import shutil
 import sys
@@ -132,11 +133,12 @@ def change_a_pixel(folder: Path) -> None:
 
 
 IMAGES, CODE = "the images of folder have changed", "the code of own_network:network has changed"
+OBJECTIVE = "objective.metric was val/top1, is val/loss; objective.mode was max, is min"
 CHANGES = [  # what was changed, what is said, trials in the folder, trials in the tables after
     ("nothing", lambda folder: None, UNCHANGED, 4, 4),
     ("the order of the file", reorder, UNCHANGED, 4, 4),
     ("the description", in_file("name: changed", "name: changed\ndescription: another"), UNCHANGED, 4, 4),
-    ("the objective", in_file("artifacts:", "objective: {metric: val/loss, mode: min}\nartifacts:"), UNCHANGED, 4, 4),
+    ("the objective", in_file("artifacts:", "objective: {metric: val/loss, mode: min}\nartifacts:"), OBJECTIVE, 8, 4),
     ("the pruner", in_file("artifacts:", "pruning: {name: median}\nartifacts:"), UNCHANGED, 4, 4),
     ("a value more", in_file("[0.1, 0.05]", "[0.1, 0.05, 0.01]"), "6 trials, 4 ended already", 6, 6),
     ("a value less", in_file("[0.1, 0.05]", "[0.1]"), "2 trials have ended", 4, 2),
@@ -187,6 +189,45 @@ def test_what_was_changed_is_said_and_never_mixed(
     assert UNCHANGED in again
     assert ("kept, and left out" in again) == (kept > TRIALS)
     assert table(storage, "changed") == before
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--executor", "ray", "--address", "127.0.0.1:1"), "no Ray cluster answers"),
+        (("--set", "model.name=own_network:missing"), "missing"),
+        (("--set", "resources.cpus_per_trial=1000"), "1000"),
+    ],
+)
+def test_a_run_that_is_refused_changes_nothing(
+    words: tuple[str, ...], told: str, folder: Path, fresh_modules: Callable[[], None]
+) -> None:
+    storage, arguments = folder / "sweeps", ["run", "changed.yaml", "--storage", folder / "sweeps"]
+    run(folder)
+    before, file = table(storage, "changed"), (storage / "changed" / "experiment.yaml").read_bytes()
+    refused = here(*arguments, "--set", "train.epochs=30", *words, cwd=folder, expect=2)
+    assert told in refused.stderr
+    assert table(storage, "changed") == before
+    assert (storage / "changed" / "experiment.yaml").read_bytes() == file
+    assert UNCHANGED in run(folder)
+
+
+def test_an_interrupted_trial_does_not_go_on_under_another_objective(
+    tmp_path: Path, fresh_modules: Callable[[], None]
+) -> None:
+    """Its best epoch was chosen by the one; those after it would be by the other."""
+    write(tmp_path)
+    in_file("epochs: 1", "epochs: 3")(tmp_path)
+    run(tmp_path)
+    for result in (tmp_path / "sweeps").glob("changed/trials/*/result.json"):
+        result.unlink()
+    in_file("artifacts:", "objective: {metric: val/loss, mode: min}\nartifacts:")(tmp_path)
+    assert OBJECTIVE in run(tmp_path)
+    by_loss = [json.loads(path.read_text()) for path in (tmp_path / "sweeps").glob("changed/trials/*/result.json")]
+    for result in by_loss:
+        losses = [row["val/loss"] for row in result["history"]]
+        assert result["best_epoch"] == losses.index(min(losses)) + 1
+    assert table(tmp_path / "sweeps", "changed").count(",complete,") == len(by_loss) == TRIALS
 
 
 @pytest.mark.parametrize("other", ["[0.2, 0.3]", "[0.0001, 0.0002]"], ids=["better", "worse"])

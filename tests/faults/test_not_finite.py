@@ -12,10 +12,10 @@ from folders import synthetic_trial
 from rich.console import Console
 from trials import begin, experiment
 
+from sweeper.best import best_record
 from sweeper.experiment import Experiment, Objective, Split, Train, named_of
 from sweeper.launch.driver import Driver
 from sweeper.progress import View, standing
-from sweeper.publishing import best_record
 from sweeper.search import Search
 from sweeper.search.study import make_pruner
 from sweeper.store import Result, Row
@@ -97,7 +97,7 @@ def test_a_trial_that_diverged_is_never_the_best(tmp_path: Path, value: float) -
     for trial, result in (good, diverged(value)):
         folder = begun.sweep.trial(trial.key)
         folder.write_trial(trial)
-        view.started(trial, ())
+        view.started(trial)
         for epochs in range(1, 4):
             view.reported(trial, result.history[:epochs], 0)
         folder.write_result(result)
@@ -106,7 +106,7 @@ def test_a_trial_that_diverged_is_never_the_best(tmp_path: Path, value: float) -
     assert view.best is not None
     assert view.best == (0.6, good[0].name)
     assert standing(begun.sweep, of)["best"]["value"] == 0.6
-    found = best_record(records, of)
+    found = best_record(records, of.objective)
     assert found is not None
     assert found.trial.key == key
     driver = Driver(begun.sweep, of, Search(of, lambda data: "print"), [])
