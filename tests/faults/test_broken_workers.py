@@ -192,18 +192,17 @@ def test_a_failure_that_cannot_be_noted_stops_the_sweep_in_good_order(file: Path
 def test_a_place_that_cannot_be_written_is_named_and_once_it_can_the_same_command_goes_on(
     executor: str, file: Path, tmp_path: Path
 ) -> None:
-    arguments = ["run", file, "--executor", executor, "--storage"]
     whole = tmp_path / "whole"
     here("run", file, "--storage", whole, "--executor", "inline")
     last = next(path.parent for path in whole.glob("broken/trials/*/trial.json") if '"number": 3' in path.read_text())
     place = tmp_path / "broken" / "trials" / last.name
     place.parent.mkdir(parents=True)
     place.touch()
-    done = sweeper(*arguments, tmp_path, expect=3)
+    done = sweeper("run", file, "--executor", executor, "--storage", tmp_path, expect=3)
     assert str(place) in done.stderr
     assert "Traceback" not in done.stderr
     place.unlink()
-    sweeper(*arguments, tmp_path)
+    here("run", file, "--executor", "inline", "--storage", tmp_path)
     assert table(tmp_path, "broken") == table(whole, "broken")
     check_mlflow(tmp_path, 4)
 
