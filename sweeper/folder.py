@@ -160,6 +160,12 @@ class Folder:
         except FileNotFoundError:
             return
 
+    def remove_torn(self) -> None:
+        """Remove temporary files of a process that was killed as it wrote one; nobody may be writing here now."""
+        for name in self.names() if self.is_local else ():
+            if name.endswith(TEMPORARY):
+                self.remove(name)
+
     def read_json(self, name: str) -> Any:
         """The content of a JSON file. Raises StoreError that names the file when a bit of it has changed."""
         return self._json(name, self.read(name))

@@ -51,6 +51,7 @@ def run_sweep(
     """Run what is left of a sweep, and publish it."""
     with ExitStack() as at_last, sweep.lock(console.print):
         sweep.identity()  # damaged, it is told before anything trains
+        sweep.folder.remove_torn()
         experiment = with_numbers(experiment, sweep, keep=True)
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
         uri = tracking_uri(uri, experiment, sweep.storage.url)

@@ -19,17 +19,15 @@
 """
 
 import secrets
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 from sweeper import lock
-from sweeper.folder import READ_AT_ONCE, TEMPORARY, Folder, StoreError, opened_text, sealed_text
-from sweeper.left import Artifacts, Checksums
-from sweeper.trial import Trial, TrialState
+from sweeper.folder import READ_AT_ONCE, Folder, StoreError, opened_text, sealed_text
+from sweeper.trial_folder import Record, Result, Row, TrialFolder, time_after, told_by
 
 __all__ = [
     "Folder",
@@ -44,40 +42,7 @@ __all__ = [
     "time_after",
 ]
 
-TRIES = 5
-MOST_EPOCHS, MOST_SEED, LAST_TIME = 2**31, 2**63 - 1, 2.0**36  # of time in seconds: the year 4147
 LEFT_OUT = "left_out.json"
-Row = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a trial ended: what `result.json` holds.
-
-    `summary` has the metrics of the best epoch and the test metrics, `history` one row an epoch under the metrics'
-    MLflow names with `epoch` and `time` (Unix seconds), `saved_epoch` the epoch of the checkpoint left behind (0: none),
-    `artifacts` the SHA-256 of the tables that it left, by file name (None: from before they were kept).
-    """
-
-    state: TrialState
-    summary: Mapping[str, float] = field(default_factory=dict)
-    history: tuple[Row, ...] = ()
-    best_epoch: int | None = None
-    error: str | None = None
-    pruning: Mapping[str, Any] | None = None
-    saved_epoch: int = 0
-    ended: float = 0.0
-    artifacts: Checksums | None = None
-
-
-@dataclass(frozen=True)
-class Record:
-    """A trial as the folder knows it."""
-
-    trial: Trial
-    state: TrialState
-    history: tuple[Row, ...] = ()
-    result: Result | None = None
 
 
 @dataclass(frozen=True)
@@ -95,135 +60,6 @@ class Machine:
     window: int
     software: str = ""
     trials_a_gpu: int = 1
-
-
-def time_after(history: Sequence[Row]) -> float:
-    """Unix seconds, never before the last row's: a clock may be set back while a trial runs."""
-    return max([time.time(), *(row.get("time", 0.0) for row in history[-1:])])
-
-
-def _history(fields: dict[str, Any]) -> tuple[Row, ...]:
-    if fields.keys() != {"history"}:
-        raise ValueError(f"it has {', '.join(fields)}")
-    return _rows(fields["history"])
-
-
-def _rows(history: list[Mapping[str, Any]]) -> tuple[Row, ...]:
-    rows = tuple({name: float(value) for name, value in row.items()} for row in history)
-    for row in rows:
-        _check("epoch", row["epoch"], 1, MOST_EPOCHS)
-        _check("time", row.get("time", 0.0), 0, LAST_TIME)
-    return rows
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high or (high == MOST_EPOCHS and value != int(value)):
-        raise ValueError(f"{name} is {value}")
-
-
-class TrialFolder(Folder):
-    """One trial's files."""
-
-    @property
-    def artifacts(self) -> Folder:
-        return self.sub("artifacts")
-
-    def left(self, result: Result | None) -> Artifacts:
-        """`artifacts` to read from, whose tables must be as this result says that they were written."""
-        left = self.below(Artifacts, "artifacts")
-        left.checksums = result.artifacts if result else None
-        return left
-
-    @property
-    def pictures(self) -> Folder:
-        return self.artifacts.sub("pictures")
-
-    def write_trial(self, trial: Trial) -> None:
-        self.write_json("trial.json", asdict(trial))
-
-    def write_history(self, history: tuple[Row, ...]) -> None:
-        self.write_json("history.json", {"history": history})
-
-    def write_result(self, result: Result) -> None:
-        """End the trial. `history.json` and, unless the trial can go on from it, the checkpoint become needless."""
-        self.write_json("result.json", asdict(result))
-        self.remove("history.json")
-        if result.state in (TrialState.COMPLETE, TrialState.DIVERGED):
-            self.remove("checkpoint.pt")
-        self.remove_torn()
-
-    def remove_torn(self) -> None:
-        """Remove temporary files of a process that was killed as it wrote one."""
-        for folder in (self, self.artifacts, self.pictures) if self.is_local else ():
-            for name in folder.names():
-                if name.endswith(TEMPORARY):
-                    folder.remove(name)
-
-    def reopen(self) -> None:
-        """Let an ended trial go on from its checkpoint."""
-        self.remove("result.json")
-
-    def read_trial(self) -> Trial:
-        return self.parsed("trial.json", _trial)
-
-    def read_result(self) -> Result:
-        return self.parsed("result.json", _result)
-
-    def record(self) -> Record | None:
-        """What the folder knows of this trial, which may be running; None before its `trial.json` was written."""
-        for _ in range(TRIES):
-            wanted = told_by(self.names())
-            record = self.record_from(dict(zip(wanted, self.read_each(wanted), strict=True)))
-            if record or not wanted:
-                return record
-        raise StoreError(f"{self.path} changes faster than it can be read; do not run two sweeps in it")
-
-    def record_from(self, contents: Mapping[str, bytes | None]) -> Record | None:
-        """A record from the files that tell of it; None when one has gone between the listing and the reading."""
-        there = {name: content for name, content in contents.items() if content is not None}
-        if not there or len(there) < len(contents):
-            return None
-        trial = self.parsed_from(there["trial.json"], "trial.json", _trial)
-        if "result.json" in there:
-            result = self.parsed_from(there["result.json"], "result.json", _result)
-            return Record(trial, result.state, result.history, result)
-        if "history.json" in there:
-            history = self.parsed_from(there["history.json"], "history.json", _history)
-            return Record(trial, TrialState.RUNNING, history)
-        return Record(trial, TrialState.WAITING)
-
-
-def told_by(names: Collection[str]) -> tuple[str, ...]:
-    """Which of a trial's files tell what is known of it; none before its `trial.json` was written."""
-    if "trial.json" not in names:
-        return ()
-    last = next((name for name in ("result.json", "history.json") if name in names), None)
-    return ("trial.json", last) if last else ("trial.json",)
-
-
-def _trial(fields: dict[str, Any]) -> Trial:
-    trial = Trial(**{**fields, "number": int(fields["number"])})
-    parts = (trial.cell, trial.config, trial.config.get("data", {}))
-    if not all(isinstance(part, Mapping) for part in parts) or not isinstance(trial.name, str):
-        raise ValueError("it has something else where settings or a name should be")
-    _check("number", trial.number, 0, MOST_EPOCHS)
-    _check("seed", trial.seed, -MOST_SEED, MOST_SEED)
-    return trial
-
-
-def _result(fields: dict[str, Any]) -> Result:
-    summary = {name: float(value) for name, value in fields["summary"].items()}
-    history = _rows(fields["history"])
-    result = Result(**{**fields, "state": TrialState(fields["state"]), "summary": summary, "history": history})
-    if not result.state.is_finished:
-        raise ValueError(f"its state is {result.state}")
-    if result.best_epoch is not None:
-        _check("best_epoch", result.best_epoch, 0, MOST_EPOCHS)
-    _check("saved_epoch", result.saved_epoch, 0, MOST_EPOCHS)
-    _check("ended", result.ended, 0, LAST_TIME)
-    if not isinstance(result.error, str | None) or not isinstance(result.artifacts, Mapping | None):
-        raise ValueError("it has something else where an error or checksums should be")
-    return result
 
 
 def _machine(fields: dict[str, Any]) -> Machine:
