@@ -133,7 +133,7 @@ def change_a_pixel(folder: Path) -> None:
 
 
 IMAGES, CODE = "the images of folder have changed", "the code of own_network:network has changed"
-OBJECTIVE = "objective.metric was val/top1, is val/loss; objective.mode was max, is min"
+OBJECTIVE = 'objective.metric was "val/top1", is "val/loss"; objective.mode was "max", is "min"'
 CHANGES = [  # what was changed, what is said, trials in the folder, trials in the tables after
     ("nothing", lambda folder: None, UNCHANGED, 4, 4),
     ("the order of the file", reorder, UNCHANGED, 4, 4),
