@@ -207,18 +207,23 @@ def test_a_place_that_cannot_be_written_is_named_and_once_it_can_the_same_comman
     check_mlflow(tmp_path, 4)
 
 
-@pytest.mark.parametrize(("number", "says"), [("30", "See to that file system"), ("28", "Make room")])
-def test_what_a_file_system_says_of_itself_stops_the_sweep_at_once(
-    number: str, says: str, file: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("OSError: [Errno 30] Read-only: '/a'", "OSError: [Errno 30] Read-only: '/a'. See to that file system first."),
+        ("OSError: [Errno 28] No space: '/a'", "OSError: [Errno 28] No space: '/a'. Make room on that disk first."),
+        ("sweeper.remote.UnreachableError: s3://a is out", "s3://a is out"),
+    ],
+)
+def test_storage_that_fails_a_worker_stops_the_sweep_at_once(error: str, told: str, file: Path, tmp_path: Path) -> None:
     driver = a_driver(tmp_path, SWEEP, shares_gpus=False)
     trial = driver.next_trial()
     assert trial
-    driver.fail(trial, f"{HEAD}  f\nOSError: [Errno {number}] No: '/somewhere/checkpoint.pt'")
+    driver.fail(trial, f"{HEAD}  f\n{error}")
     assert driver.is_halted
     assert not driver.running
     assert not driver.again
-    assert says in str(driver.trouble)
+    assert driver.trouble == told
     assert driver.sweep.trial(trial.key).record().state is TrialState.WAITING  # type: ignore[union-attr]
 
 

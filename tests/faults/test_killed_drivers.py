@@ -36,8 +36,8 @@ ORPHANS_SECONDS = 150.0  # an agent of Ray asks for its head for a minute first
 class Place:
     """A storage, a cache of images and a folder of notes of their own."""
 
-    def __init__(self, file: Path, folder: Path) -> None:
-        self.file, self.storage = file, folder / "storage"
+    def __init__(self, file: Path, folder: Path, every_seconds: int = 0) -> None:
+        self.file, self.storage, self.every_seconds = file, folder / "storage", every_seconds
         self.environment = {"SWEEPER_CACHE": str(folder / "cache"), "SWEEPER_TEST_NOTES": str(folder / "notes")}
         for name in ("storage", "notes"):
             (folder / name).mkdir()
@@ -45,6 +45,7 @@ class Place:
 
     def run(self, forks: Forks, seconds: float = 0) -> int:
         words = ("run", self.file, "--storage", self.storage, "--executor", "inline")
+        words += ("--set", f"checkpoint.every_seconds={self.every_seconds}")
         return forks.run(*words, seconds=seconds, environment=self.environment)[0]
 
     @property
@@ -74,27 +75,32 @@ def undisturbed(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 
 def check(place: Place, undisturbed: Place, kills: int, at_once: int) -> None:
-    """The same numbers, each run and row once, and at most an epoch trained again for each trial that was killed in one."""
+    """The same numbers, each run and row once, and no more trained again than lay between two checkpoints of a killed trial."""
     assert table(place.storage, "grid") == table(undisturbed.storage, "grid")
     check_mlflow(place.storage, TRIALS)
     assert published(place.storage) == published(undisturbed.storage)
     assert not list(place.storage.rglob("trials/**/*.tmp"))
     an_epoch = undisturbed.steps // (TRIALS * 4) + 1
-    assert undisturbed.steps <= place.steps <= undisturbed.steps + kills * at_once * an_epoch
+    between = an_epoch * (4 if place.every_seconds else 1)
+    assert undisturbed.steps <= place.steps <= undisturbed.steps + kills * at_once * between
 
 
+@pytest.mark.parametrize("every_seconds", [0, 30])
 @pytest.mark.parametrize("share", range(4))
 def test_killed_at_random_moments_it_ends_as_if_never_touched(
-    share: int, forks: Forks, undisturbed: tuple[Place, float], tmp_path: Path, is_long: bool
+    share: int, every_seconds: int, forks: Forks, undisturbed: tuple[Place, float], tmp_path: Path, is_long: bool
 ) -> None:
-    """Up to four times in a row: while images are prepared, in training, while MLflow is given runs, files and the best model."""
+    """Up to four times in a row: while images are prepared, in training, while MLflow is given runs, files and the best model.
+
+    With a checkpoint an epoch, and with none within a trial.
+    """
     if share and not is_long:
         pytest.skip("make test-faults")
     alone, seconds = undisturbed
     for seed in range(share, INLINE_SEEDS if is_long else 1, 4):
         draw, kills = random.Random(seed), 0
         (tmp_path / str(seed)).mkdir()
-        place = Place(alone.file, tmp_path / str(seed))
+        place = Place(alone.file, tmp_path / str(seed), every_seconds)
         for _ in range(draw.randint(1, 4)):
             code = place.run(forks, draw.uniform(0.05, seconds))
             assert code in (0, KILLED), seed
