@@ -208,14 +208,14 @@ def row_of(trial: Trial, epoch: int) -> Row:
 
 def frozen(search: Search) -> list[dict[str, Any]]:
     """The study's trials by their public fields, and what pruners wrote on those that have ended."""
-    search.storage.limit, search.storage.is_sampling = None, False
+    search.judge.storage.limit, search.judge.storage.is_sampling = None, False
     return [
         {
             "number": trial.number, "state": trial.state, "params": trial.params, "distributions": trial.distributions,
             "intermediate_values": trial.intermediate_values, "values": trial.values,
             "marks": {key: value for key, value in trial.system_attrs.items() if key.startswith(pieces.MARK)},
         }
-        for trial in search.study.get_trials(deepcopy=False)
+        for trial in search.judge.study.get_trials(deepcopy=False)
     ]  # fmt: skip
 
 

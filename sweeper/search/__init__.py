@@ -1,41 +1,25 @@
-"""Ask, tell, should_prune: what runs next and what stops. The one home of Optuna.
+"""Ask, tell, should_prune: what runs next and what stops. The one home of Optuna, which `judge` has.
 
 The study lives in memory and is rebuilt from the sweep folder. So that parallel, interrupted and resumed sweeps all
 decide alike, trial k is drawn and judged from finished trials numbered up to k - window alone, whoever else has
 finished meanwhile; `ask` holds a trial back until those have ended. A grid without a pruner needs no window.
 """
 
-import itertools
-import math
 import random
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import optuna
-
 from models.code import code_of
 from sweeper.causes import is_of_files
 from sweeper.experiment import Data, Experiment, to_plain
-from sweeper.search.study import (
-    FAIL,
-    OPTUNA_STATES,
-    Horizon,
-    distribution,
-    make_pruner,
-    make_sampler,
-    make_study,
-    parameter,
-    values_of,
-)
+from sweeper.search.judge import Judge
 from sweeper.space import Cell, Space
 from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json, config_for, settings_for, trial_key, value_at
 
 REPLAYED_METHODS = ("qmc", "cmaes")  # these samplers keep state of their own from ask to ask
-MARKING_PRUNERS = ("successive_halving", "hyperband", "patient")  # these mark trials as they judge them, or may
 MAX_MISSES = 100  # draws in a row that repeat a cell or are excluded, after which nothing new is expected
 RANDOM_AFTER = 10  # such draws, after which cells are drawn at random: a sampler can be stuck on its favourite
 SMALL = 10_000  # cells of a space in which, instead, those that are left are listed
@@ -59,11 +43,7 @@ class Search:
         self.experiment, self.fingerprint, self.retry_failed = experiment, fingerprint, retry_failed
         self.space = Space.of(experiment.search)
         self.window = window if experiment.pruning or experiment.search.method != "grid" else None
-        self.storage = Horizon()
-        self.study = make_study(experiment, self.storage)
-        self.pruner = make_pruner(experiment.pruning, experiment.train.epochs) if experiment.pruning else None
-        self.marks = experiment.pruning is not None and experiment.pruning.name in MARKING_PRUNERS
-        self.distributions = {axis.label: distribution(axis) for axis in self.space.axes}
+        self.judge = Judge(experiment, self.space, self.window)
         wanted = 0 if experiment.search.method == "grid" else experiment.search.trials or 0
         self.wanted = (
             self.space.size(wanted + len(experiment.search.include)) if wanted else 0
@@ -97,31 +77,15 @@ class Search:
 
     def report(self, trial: Trial, history: Iterable[Row]) -> None:
         """Take in a running trial's rows up to now; what an earlier try of it reported or was told is forgotten."""
-        values = self._objective_values(history)
-        known = self.storage.get_trial(trial.number).intermediate_values
-        if self.marks and list(known) != list(values)[:-1]:
-            self.storage.forget_marks(trial.number)
-            for epochs in range(1, len(values)):
-                self.storage.set_values(trial.number, dict(itertools.islice(values.items(), epochs)))
-                self.should_prune(trial)
-        self.storage.set_values(trial.number, values)
+        self.judge.report(trial, history)
 
     def should_prune(self, trial: Trial) -> bool:
         """Whether the pruner would stop a trial after the last epoch it reported."""
-        if self.pruner is None:
-            return False
-        self._look_back_from(trial.number)
-        return bool(self.pruner.prune(self.study, self.storage.get_trial(trial.number)))
+        return self.judge.should_prune(trial)
 
     def tell(self, trial: Trial, result: Result) -> None:
         """Take in how a trial ended. One without a finite objective is no good to a sampler, as if it had diverged."""
-        if self._objective_values(result.history) != self.storage.get_trial(trial.number).intermediate_values:
-            self.report(trial, result.history)
-        state, value = result.state, result.summary.get(self.experiment.objective.metric, math.nan)
-        if state is TrialState.COMPLETE and not math.isfinite(value):
-            state = TrialState.DIVERGED
-        values = [value] if state is TrialState.COMPLETE else None
-        self.storage.set_trial_state_values(trial.number, OPTUNA_STATES[state], values)
+        self.judge.tell(trial, result)
         self.unfinished.discard(trial.number)
 
     @property
@@ -145,10 +109,6 @@ class Search:
 
     def _may_start(self, number: int) -> bool:
         return self.window is None or all(other > number - self.window for other in self.unfinished if other < number)
-
-    def _look_back_from(self, number: int, is_sampling: bool = False) -> None:
-        self.storage.limit = None if self.window is None else max(0, number - self.window + 1)
-        self.storage.own, self.storage.is_sampling = number, is_sampling
 
     def _plan(self) -> Iterator[tuple[Cell, int]]:
         search = self.experiment.search
@@ -181,12 +141,7 @@ class Search:
 
     def _add(self, trial: Trial) -> None:
         """Give a trial its place in the study."""
-        params = (
-            {axis.label: parameter(axis, trial.cell) for axis in self.space.axes}
-            if self.space.spans(trial.cell)
-            else {}
-        )
-        self.storage.add(self.study, params, {name: self.distributions[name] for name in params})
+        self.judge.add(trial.cell)
         self._note(trial)
 
     def _note(self, trial: Trial) -> None:
@@ -228,18 +183,11 @@ class Search:
         return Trial.of(number, cell, self._config(cell, first))
 
     def _miss(self, number: int) -> None:
-        self.storage.set_params(number, {}, {})
-        self.storage.set_trial_state_values(number, FAIL)
+        self.judge.forget(number)
         self.count, self.misses = number + 1, self.misses + 1
 
     def _sample(self, number: int) -> Cell:
-        search = self.experiment.search
-        self._look_back_from(number, is_sampling=True)
-        with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-            method = search.method if self.misses < RANDOM_AFTER else "random"
-            self.study.sampler = make_sampler(method, search.seeds[0], number)
-            drawn = self.study.ask(self.distributions)
-        return {name: value for axis in self.space.axes for name, value in values_of(axis, drawn.params).items()}
+        return self.judge.sample(number, self.experiment.search.method if self.misses < RANDOM_AFTER else "random")
 
     def _restore(self, record: Record) -> None:
         """Rebuild what the lost study knew of a trial."""
@@ -258,8 +206,7 @@ class Search:
         record = replace(record, trial=trial)
         if self._was_drawn(trial):
             self._sample(trial.number)
-            params = {axis.label: parameter(axis, trial.cell) for axis in self.space.axes}
-            self.storage.set_params(trial.number, params, self.distributions)
+            self.judge.set_cell(trial.number, trial.cell)
             self._note(trial)
         else:
             self._add(trial)
@@ -271,8 +218,7 @@ class Search:
             self._sample(number)
             self._miss(number)
         else:
-            self.storage.add(self.study, {}, {})
-            self.storage.set_trial_state_values(number, FAIL)
+            self.judge.skip(number)
             self.count = number + 1
 
     def _was_drawn(self, trial: Trial) -> bool:
@@ -300,14 +246,8 @@ class Search:
             if record.result:
                 self.reopened.add(record.trial.key)
             return
-        if self.marks and record.state is not TrialState.DIVERGED:  # such a trial ends without being judged
-            self.should_prune(record.trial)
-        self.tell(record.trial, record.result)
-
-    def _objective_values(self, history: Iterable[Row]) -> dict[int, float]:
-        metric = self.experiment.objective.metric
-        values = {int(row["epoch"]): row[metric] for row in history if metric in row}
-        return {epoch: value for epoch, value in values.items() if math.isfinite(value)}
+        self.judge.replay(record.trial, record.result)
+        self.unfinished.discard(record.trial.number)
 
 
 def goes_on(record: Record, experiment: Experiment, retry_failed: bool) -> bool:
