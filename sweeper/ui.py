@@ -11,8 +11,7 @@ from rich.console import Console
 
 from sweeper.experiment import Experiment
 from sweeper.redaction import without_password
-from sweeper.tracking import pages, tracking_uri
-from sweeper.tracking.database import make_database
+from sweeper.tracking import pages, set_up, tracking_uri
 
 START_SECONDS = 60.0
 
@@ -34,13 +33,15 @@ def serve(storage: str, experiment: Experiment | None, uri: str | None, port: in
             webbrowser.open(page)
         return
     _check_port(port, experiment)
+    set_up()
+    from sweeper.tracking.database import make_database
+
     make_database(uri)
     page = _page(uri, f"http://127.0.0.1:{port}", experiment, console)
     console.print(f"MLflow over {without_password(uri)}; stop it with Ctrl-C\n{page}")
     if _has_display():
         opening = f"from sweeper import ui; ui.open_when_up({page!r}, {port}, {os.getpid()})"
         subprocess.Popen([sys.executable, "-c", opening])
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ["MLFLOW_BACKEND_STORE_URI"] = uri  # not among the arguments, which everyone on the machine can read
     # MLflow's own default takes 10.evil.example for a private address: a page there could read what is served here.
     os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", "127.0.0.1,127.0.0.1:*,localhost,localhost:*")

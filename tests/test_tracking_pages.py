@@ -21,6 +21,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 import pytest
+from command import ROOT
 from folders import synthetic_trial, write_trial
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -33,7 +34,7 @@ from sweeper.results import trials_table
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, note_published, note_runs, pages, run_pages
 from sweeper.tracking.mlflow_store import SweepRuns
-from sweeper.tracking.publisher import SETTINGS
+from sweeper.tracking.settings import SETTINGS
 from sweeper.trial import TrialState
 
 pytest_plugins = ("tracking_fixtures",)
@@ -188,6 +189,15 @@ def test_a_new_picture_makes_a_sweep_that_was_published_unpublished(tmp_path: Pa
     assert is_published(sweep, sweep.records(), uri)
     paint(sweep, sweep.records()[1].trial.key, "saliency.png")
     assert not is_published(sweep, sweep.records(), uri)
+
+
+def test_nobody_is_told_that_a_store_was_asked(tmp_path: Path) -> None:
+    """MLflow would note an id of this machine in the user's folder, and send it with what was called."""
+    code = f"from sweeper.tracking.pages import unanswered; unanswered('sqlite:///{tmp_path}/mlflow.db')"
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    own |= {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=own)
+    assert not (tmp_path / "home").exists()
 
 
 def search(uri: str, wanted: str, order: str = "tags.sweeper.number ASC") -> list[Run]:

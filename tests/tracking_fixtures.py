@@ -8,7 +8,7 @@ import pytest
 from mlflow_servers import MlflowServer, Proxy
 
 from sweeper.tracking.database import make_database
-from sweeper.tracking.publisher import SETTINGS
+from sweeper.tracking.settings import SETTINGS
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.tracking import pages
 from sweeper.tracking.files import fingerprint_of, fingerprints
 from sweeper.tracking.names import sqlite_path, sqlite_uri
-from sweeper.tracking.publisher import Parent, Publisher, set_up
+from sweeper.tracking.publisher import Parent, Publisher
+from sweeper.tracking.settings import set_up
 from sweeper.trial import canonical_json
 
 __all__ = [

@@ -23,7 +23,7 @@ from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.files import PER_CLASS, contents, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
 from sweeper.tracking.names import storable
-from sweeper.tracking.quiet import silence
+from sweeper.tracking.settings import silence
 from sweeper.tracking.tables import TAG as TABLES_TAG
 from sweeper.tracking.tables import table_json, tables_tag
 from sweeper.tracking.values import batches_of, class_metrics, params_of

@@ -1,18 +1,17 @@
 """Addresses of the pages that MLflow's UI has of a sweep and its runs."""
 
-import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sweeper.redaction import without_password
 from sweeper.tracking.names import DATABASE
+from sweeper.tracking.settings import set_up, silence
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 PORT = 5000
 _TRAINING = "?workflowType=machine_learning"  # else MLflow's UI begins with its pages for language models
-_WAIT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 
 def root(uri: str) -> str | None:
@@ -52,7 +51,8 @@ def unanswered(uri: str) -> str:
 
 
 def _asked(uri: str, name: str) -> tuple["Experiment | None", str]:
-    os.environ.update({setting: value for setting, value in _WAIT.items() if setting not in os.environ})
+    set_up(MLFLOW_HTTP_REQUEST_TIMEOUT="10")
+    silence()
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 

@@ -1,6 +1,5 @@
 """The background thread that publishes a sweep as it runs, and again what a store that was out did not take."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from sweeper.experiment import Experiment
 from sweeper.redaction import without_password
 from sweeper.store import Record, Result, Row, Sweep
 from sweeper.tracking.news import News, news_of, news_of_end
+from sweeper.tracking.settings import set_up
 from sweeper.tracking.trouble import is_outage, sentence
 from sweeper.trial import Trial, TrialState
 
@@ -26,16 +26,7 @@ RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 PATIENCE_SECONDS = 20.0
 GATHER_SECONDS = 1.0  # of a trial that starts, reports and ends within that the store is asked once
 STALL_SECONDS, MODEL_SECONDS = 60.0, 360.0
-ALWAYS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a blind second `create_run` makes a second run; we look before we retry
-    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",  # what is told as published is there
-}
-SETTINGS = {  # where the user has no others
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
+MODEL = "the best model"
 
 
 @dataclass(frozen=True)
@@ -48,11 +39,6 @@ class Parent:
     model: "LoggedModel | None" = None
     register: str | None = None
     tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
-
-
-def set_up() -> None:
-    """Let MLflow's client, in this process, do what a publisher rests on."""
-    os.environ.update({name: value for name, value in SETTINGS.items() if name not in os.environ} | ALWAYS)
 
 
 class Publisher:
@@ -192,7 +178,7 @@ class Publisher:
         while not (self.news and self.is_outage):
             self._publish_parent()
             tries += 1
-            is_hopeless = not self.is_outage and (tries > 1 or self.missing == ["the best model"])
+            is_hopeless = not self.is_outage and (tries > 1 or self.missing == [MODEL])
             if not self.missing or is_hopeless or time.monotonic() > last:
                 return
             self._pause()
@@ -293,21 +279,21 @@ class Publisher:
 
     def _publish_parent(self) -> None:
         """Publish the best model and the parent run; the one does not keep back the other."""
-        steps = {"the best model": self._log_model, "the parent run": self._end_parent}
+        parent = self.parent
+        if parent is None:
+            return
+        steps = {MODEL: (self._log_model, MODEL_SECONDS), "the parent run": (self._end_parent, STALL_SECONDS)}
         self.missing, self.is_outage = list(steps), False
-        for name, step in steps.items():
-            self.busy_until = time.monotonic() + (MODEL_SECONDS if step == self._log_model else STALL_SECONDS)
-            if self._attempt(step):
+        for name, (step, seconds) in steps.items():
+            self.busy_until = time.monotonic() + seconds
+            if self._attempt(partial(step, parent)):
                 self.missing.remove(name)
 
-    def _log_model(self) -> None:
-        assert self.parent is not None
-        if self.parent.model:
-            self._connected().log_model(self.parent.model, self.parent.register)
-        elif self.parent.register:
+    def _log_model(self, parent: Parent) -> None:
+        if parent.model:
+            self._connected().log_model(parent.model, parent.register)
+        elif parent.register:
             raise ValueError("no complete trial has kept its model, so there is none to register")
 
-    def _end_parent(self) -> None:
-        assert self.parent is not None
-        parent = self.parent
+    def _end_parent(self, parent: Parent) -> None:
         self._connected().publish_parent(parent.files, parent.tables, parent.tags, parent.is_over)

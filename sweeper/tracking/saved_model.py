@@ -7,7 +7,7 @@ from typing import Any, Literal
 import mlflow.models
 import mlflow.pytorch
 
-from sweeper.tracking.quiet import silence
+from sweeper.tracking.settings import silence
 
 
 def save_model(

@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.classifier import centre as centre
-from models.classifier import middle
+from models.classifier import centre, middle
 from sweeper.experiment import AUGMENTATIONS, Data, Word, name_and_arguments
 from sweeper.training.colour import COLOURS
 

@@ -59,7 +59,7 @@ class Steps:
         return stepping
 
     def renaming(self, do: Callable[..., None]) -> Callable[..., None]:
-        def stepping(source: Any, *rest: Any, **named: Any) -> None:
+        def stepping(source: Any, target: Any, **named: Any) -> None:
             path = Path(source).resolve()
             if OURS.search(path.name):
                 for file in path.rglob("*") if path.is_dir() else [path]:
@@ -67,7 +67,9 @@ class Steps:
                         os.write(2, f"renamed before it was on the disk: {file}\n".encode())
                         os._exit(UNSYNCED)
             self.take()
-            do(source, *rest, **named)
+            do(source, target, **named)
+            if str(path) in self.synced:
+                self.synced.add(str(Path(target).resolve()))
 
         return stepping
 

@@ -19,7 +19,7 @@ from publishing import a_sweep, assert_published, experiment, finish, live, publ
 
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, note_published
-from sweeper.tracking.publisher import SETTINGS
+from sweeper.tracking.settings import SETTINGS
 
 QUICK = 0.02  # a thread that asks for the interpreter may wait 5 ms for it
 ENDINGS = ("complete", "pruned", "failed", "diverged")
