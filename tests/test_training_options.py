@@ -306,8 +306,8 @@ def test_activations_are_counted_as_they_come_and_those_of_a_layer_called_twice_
 ) -> None:
     said: list[str] = []
     one, other = Saying(said, "one"), Saying(said, "other")
-    network, counted = nn.Sequential(one, other, one), histograms.spread
-    monkeypatch.setattr(histograms, "spread", lambda values: said.append("counted") or counted(values))
+    network, counted = nn.Sequential(one, other, one), histograms.binned
+    monkeypatch.setattr(histograms, "binned", lambda values: said.append("counted") or counted(values))
     rows = list(histograms.activations(network, torch.zeros(2, 3)))
     assert said == ["one", "counted", "other", "counted", "one", "counted"]
     assert [(row["layer"], row["low"]) for row in rows] == [("0", 0.5), ("1", 1.5), ("0 (2)", 2.5)]

@@ -76,7 +76,7 @@ def _digest(rows: list[dict[str, Any]]) -> bytes:
 def weights(network: nn.Module) -> Iterator[dict[str, Any]]:
     """Of every parameter, biases and normalisations too, by its name in the network; without the epoch."""
     for name, parameter in network.named_parameters():
-        yield {"kind": "weight", "layer": name, **spread(parameter.detach())}
+        yield {"kind": "weight", "layer": name, **binned(parameter.detach())}
 
 
 @torch.no_grad()
@@ -102,10 +102,10 @@ def _note(found: dict[str, dict[str, Any]], name: str, layer: nn.Module, given: 
     """
     if isinstance(output, Tensor):
         called = sum(known.partition(" (")[0] == name for known in found)
-        found[f"{name} ({called + 1})" if called else name] = spread(output)
+        found[f"{name} ({called + 1})" if called else name] = binned(output)
 
 
-def spread(values: Tensor) -> dict[str, Any]:
+def binned(values: Tensor) -> dict[str, Any]:
     """The outer edges and the counts of B equal bins over the finite values."""
     finite = values.float().flatten()
     finite = finite[finite.isfinite()]
