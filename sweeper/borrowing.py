@@ -11,7 +11,6 @@ from sweeper.class_weights import weights_of
 from sweeper.data import default_cache, prepare
 from sweeper.experiment import CHOOSING_IMAGES, FROM_SWEEP, Experiment, to_plain
 from sweeper.reading import read_experiment
-from sweeper.results import per_class_table
 from sweeper.source import unknown
 from sweeper.space import Space, setting_steps
 from sweeper.store import Sweep, sweeps
@@ -53,6 +52,8 @@ def weights_from(name: str, storage: str) -> ByClass:
     best = best_record(sweep.records(), read_experiment(sweep.experiment(), name).objective)
     if best is None:
         raise BorrowError(f"{asked}: no trial of {name} is complete yet; run it first")
+    from sweeper.results import per_class_table  # and pandas, only where weights are asked for
+
     table = per_class_table(sweep, [best]).query("split == 'val'").dropna(subset=["top1"])
     if table.empty:
         raise BorrowError(f"{asked}: its best trial, {best.trial.key}, has no validation rows in per_class.csv")

@@ -88,7 +88,7 @@ def live(publisher: Publisher, records: Sequence[Record], pause: float = 0.0) ->
         time.sleep(pause)
 
     for record in records:
-        told(publisher.started, record.trial, ())
+        told(publisher.started, record.trial)
         for row in record.result.history if record.result else ():
             epoch = int(row["epoch"])
             told(publisher.reported, record.trial, record.result.history[:epoch], epoch - epoch % 2)

@@ -21,7 +21,7 @@ from sweeper.cli.options import (
     app,
 )
 from sweeper.cli.streams import lasting_streams
-from sweeper.cli.sweeps import absolute, console, existing, read, show_results, stored, with_numbers
+from sweeper.cli.sweeps import absolute, console, existing, read, show_results, stored
 from sweeper.stopping import Stopped, Stopping, hearing, leave
 
 STOPPED = 128
@@ -104,6 +104,7 @@ def plan(
     from sweeper.store import Sweep
 
     experiment = absolute(read(file, settings))
+    from sweeper.borrowing import with_numbers
     from sweeper.planning import print_plan, reckon
 
     sweep = Sweep(storage, experiment.name)

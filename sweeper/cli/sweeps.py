@@ -54,15 +54,6 @@ def absolute(experiment: "Experiment") -> "Experiment":
     return replace(experiment, data=replace(experiment.data, root=os.path.abspath(os.path.expanduser(root))))
 
 
-def with_numbers(experiment: "Experiment", sweep: "Sweep", keep: bool) -> "Experiment":
-    """The experiment with class weights of other sweeps as numbers; nothing is imported where none are given."""
-    if experiment.train.class_weights is None and "class_weights" not in str(experiment.search):
-        return experiment
-    from sweeper.borrowing import with_numbers
-
-    return with_numbers(experiment, sweep, keep)
-
-
 def existing(storage: str, name: str) -> "Sweep":
     """The sweep of that name. Raises InputError that lists those there are."""
     from sweeper.source import unknown
