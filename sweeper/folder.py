@@ -20,7 +20,6 @@ from sweeper.remote import StoreError, note_answer, open_filesystem, patiently
 
 __all__ = [
     "FULL",
-    "OUT",
     "READ_AT_ONCE",
     "TEMPORARY",
     "Folder",
@@ -34,12 +33,6 @@ __all__ = [
 TEMPORARY = ".tmp"
 READ_AT_ONCE = 256
 FULL = (errno.ENOSPC, errno.EDQUOT)
-OUT = (
-    errno.EIO,
-    errno.EROFS,
-    errno.ESTALE,
-    errno.ENOTCONN,
-)  # what a disk or a network's file system says that is failing
 REMEDIES = {  # for a file whose removal does not just redo some work
     "sweep.json": "Restore it: without it every run would come into MLflow a second time.",
     "left_out.json": "Run the sweep again, which writes it anew.",

@@ -106,7 +106,6 @@ def _run(
     _note_excluded(sweeping, console)
     _tell_others(sweeping, search, console)
     publisher = Publisher(uri, sweep, experiment)
-    publisher.start()
     ended = Counter(record.state for record in sweeping.own(search) if record.result and not sweeping.goes_on(record))
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
     try:
@@ -119,12 +118,16 @@ def _run(
             _tell_failed(counts, sweep, console)
             return Ended(_code(counts, unpublished), records)
     except Stopped:
+        sweeping.keep(search)  # nothing has refused it: `resume` is to find it
+        if sweeping.records:
+            publisher.start()  # a run that was killed may have left some RUNNING
         stop = Stop(stopping.code, None, 0)
     except BaseException:
         publisher.leave()
         raise
     lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
     if stop.trouble:
+        lost = "; what is saved stays"
         console.print(stop.trouble, style="red", markup=False)
     console.print(f"stopped{lost}. Go on with: {command('resume', sweep)}")
     publisher.leave()

@@ -20,7 +20,7 @@
 
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -122,6 +122,14 @@ class Sweep:
     def all_records(self) -> list[Record]:
         """Every trial in the folder, by number, also those that an earlier version of the file asked for."""
         return self._all_but(())
+
+    def readable_records(self) -> list[Record]:
+        """As `all_records`, without those whose files are damaged."""
+        found = []
+        for key in self.folder.sub("trials").names():
+            with suppress(StoreError, OSError):
+                found.append(self.trial(key).record())
+        return [record for record in found if record]
 
     def _all_but(self, keys: Collection[str]) -> list[Record]:
         found = [record for batch in self._batches_of_trials(keys) for record in self._records(batch)]

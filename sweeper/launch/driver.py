@@ -10,14 +10,14 @@ from typing import Protocol
 
 from sweeper.causes import cause, is_out_of_gpu_memory
 from sweeper.experiment import Experiment
-from sweeper.folder import FULL, OUT
+from sweeper.folder import FULL
 from sweeper.redaction import redacted
 from sweeper.remote import UnreachableError
 from sweeper.search import Search
 from sweeper.store import Record, Result, Row, StoreError, Sweep, time_after
 from sweeper.trial import Answer, Trial, TrialState
 
-IN_TROUBLE = tuple(f"OSError: [Errno {number}]" for number in (*FULL, *OUT))
+FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
 STORAGE_OUT = f"{UnreachableError.__module__}.{UnreachableError.__qualname__}: "
 
 
@@ -129,9 +129,7 @@ class Driver:
         self.begin(trial.key)
 
     def _give_up(self, told: str) -> None:
-        if told.startswith(IN_TROUBLE):
-            is_full = told.startswith(IN_TROUBLE[: len(FULL)])
-            told += ". Make room on that disk first." if is_full else ". See to that file system first."
+        told += ". Make room on that disk first." if told.startswith(FULL_DISK) else ""
         self.trouble = self.trouble or told
         self.halt(None)
 
@@ -181,7 +179,7 @@ class Driver:
 
     def _fail(self, trial: Trial, error: str, is_own: bool) -> None:
         told, folder = cause(error), self.sweep.trial(trial.key)
-        if told.startswith((*IN_TROUBLE, STORAGE_OUT)) and not self.is_halted:
+        if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
             self._give_up(told.removeprefix(STORAGE_OUT))
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from models import user_callable
 from sweeper.data import prepare_at
 from sweeper.experiment import Data
+from sweeper.folder import TEMPORARY
 from sweeper.store import Folder
 from sweeper.training.machine import Kind, kind_here
 
@@ -71,7 +72,7 @@ def _folder_trouble(request: Request) -> str | None:
     folder, url = Folder(request.folder), request.folder
     try:
         folder.read(request.token)
-        own = f"{request.token}.{os.urandom(4).hex()}"
+        own = f"{request.token}.{os.urandom(4).hex()}{TEMPORARY}"
         folder.write(own, b"seen")
         folder.remove(own)
     except FileNotFoundError:

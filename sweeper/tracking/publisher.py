@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweeper.experiment import Experiment
 from sweeper.redaction import without_password
-from sweeper.store import Record, Result, Row, Sweep
+from sweeper.store import Record, Result, Row, StoreError, Sweep
 from sweeper.tracking.news import News, news_of, news_of_end
 from sweeper.tracking.settings import set_up
 from sweeper.tracking.trouble import is_outage, sentence
@@ -69,8 +69,10 @@ class Publisher:
         self.thread = threading.Thread(target=self._work, name="publisher", daemon=True)
 
     def start(self) -> None:
-        set_up()
-        self.thread.start()
+        """Begin, unless that was done; the first trial that starts does it too."""
+        if self.thread.ident is None:
+            set_up()
+            self.thread.start()
 
     def started(self, trial: Trial) -> None:
         self._tell(News(trial))
@@ -87,7 +89,7 @@ class Publisher:
 
     def stopped(self) -> None:
         """Begin to publish that the sweep has stopped; its storage may be out, which `leave` tells."""
-        if self.stopping is None:
+        if self.stopping is None and self.thread.ident is not None:  # else nothing has begun
             self.stopping = Future()
             threading.Thread(target=self._stop_soon, args=(self.stopping,), name="stopping", daemon=True).start()
 
@@ -102,12 +104,17 @@ class Publisher:
     def _stop(self) -> None:
         """Publish the stop: that no run is RUNNING first of all, and no more than is new."""
         files = {"experiment.yaml": without_password(self.sweep.experiment()).encode()} if self.sweep.exists() else {}
-        self._close(self.sweep.all_records(), Parent(files, {}, is_over=False), is_leaving=True)
+        try:
+            records = self.sweep.all_records()
+        except StoreError:  # the run ends with it told
+            records = self.sweep.readable_records()
+        self._close(records, Parent(files, {}, is_over=False), is_leaving=True)
 
     def ended(self, trial: Trial, result: Result) -> None:
         self._tell(news_of_end(trial, result))
 
     def _tell(self, news: News) -> None:
+        self.start()
         with self.changed:
             self._take(news)
             self.changed.notify_all()
@@ -124,6 +131,7 @@ class Publisher:
 
         Waits for as long as something gets published, and 20 s more; after any trouble no longer, for `finish` tries again.
         """
+        self.start()
         with self.changed:
             for record in records:
                 self._take(news_of(record))
@@ -144,8 +152,9 @@ class Publisher:
     def leave(self) -> list[str]:
         """As `finish`, of a sweep that stops. Raises what reading its folder raises."""
         self.stopped()
-        if self.stopping:
-            self.stopping.result()
+        if self.stopping is None:
+            return []
+        self.stopping.result()
         return self._wait()
 
     def _close(self, records: Sequence[Record], parent: Parent, is_leaving: bool = False) -> None:
