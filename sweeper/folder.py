@@ -28,6 +28,7 @@ __all__ = [
     "opened_text",
     "sealed_json",
     "sealed_text",
+    "synchronise",
 ]
 
 TEMPORARY = ".tmp"
@@ -228,11 +229,16 @@ def _write_local(path: str, content: bytes) -> None:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, path) from error  # a write that fails does not name its file
         raise
-    folder_fd = os.open(folder, os.O_RDONLY)
+    synchronise(folder)
+
+
+def synchronise(path: str | os.PathLike[str]) -> None:
+    """Wait until a file, or what a folder lists, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder_fd)
+        os.fsync(descriptor)
     finally:
-        os.close(folder_fd)
+        os.close(descriptor)
 
 
 def _finite(value: Any) -> Any:

@@ -32,19 +32,20 @@ DRAWING = ("sweeper.explanation", "dashboards.page", "sweeper.tracking.saved_mod
 def publish(
     sweep: Sweep,
     experiment: Experiment,
+    everything: Sequence[Record],
     uri: str,
     console: Console,
     register: str | None = None,
     is_new: bool = False,
 ) -> list[str]:
-    """Publish a folder as it is. Returns what could not be published.
+    """Publish a folder as it is, with all its records. Returns what could not be published.
 
     The pictures of a new sweep's best trial are drawn first, unless they are there.
     """
     publisher = Publisher(uri, sweep, experiment)
     publisher.start()
     try:
-        return finish(publisher, sweep, experiment, console, register, is_new)
+        return finish(publisher, sweep, experiment, everything, console, register, is_new)
     except BaseException:  # the trials are published all the same
         publisher.leave()
         raise
@@ -54,16 +55,16 @@ def finish(
     publisher: Publisher,
     sweep: Sweep,
     experiment: Experiment,
+    everything: Sequence[Record],
     console: Console,
     register: str | None = None,
     is_new: bool = False,
     call: Call = directly,
 ) -> list[str]:
-    """End a publisher's work: the runs, the page, the parent run. Returns what could not be published.
+    """End a publisher's work on all records: the runs, the page, the parent run. Returns what could not be published.
 
     The best trial's pictures, its model and the page are made by `call`.
     """
-    everything = sweep.all_records()
     records = sweep.asked_for(everything)
     with _told_if_slow(publisher, console):
         publisher.settle(everything)  # so that the page has links to the runs

@@ -64,7 +64,7 @@ def run_sweep(
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.url}")
             _tell_failed(counts, sweep, console)
             is_done = is_published(sweep, sweeping.records, uri)
-            unpublished = [] if is_done else publish(sweep, experiment, uri, console, is_new=True)
+            unpublished = [] if is_done else publish(sweep, experiment, sweeping.records, uri, console, is_new=True)
             return Ended(_code(counts, unpublished), records)
         return _run(sweeping, search, uri, executor, address, console, stopping or Stopping(), at_last)
 
@@ -112,8 +112,9 @@ def _run(
         with View(console, experiment, search.total, ended) as view:
             stop = run(sweeping, executor, address, [view, publisher], console.print, stopping, apart)
         if stop is None:
-            unpublished = finish(publisher, sweep, experiment, console, is_new=True, call=apart)
-            records = sweep.records()
+            everything = sweep.all_records()
+            unpublished = finish(publisher, sweep, experiment, everything, console, is_new=True, call=apart)
+            records = sweep.asked_for(everything)
             counts = Counter(record.state for record in records)
             _tell_failed(counts, sweep, console)
             return Ended(_code(counts, unpublished), records)

@@ -17,7 +17,6 @@ from sweeper.space import setting_steps, with_setting
 KEY_DIGITS = 12
 SHORT_NAME_LENGTH = 100
 CODE, OBJECTIVE = "code", "objective"
-SETTINGS = ("data", "model", "train", "seed")
 BY_TOP1 = Objective()
 
 
@@ -102,7 +101,9 @@ _SETTINGS = TypeAdapter(Settings)
 def settings_of(config: Mapping[str, Any]) -> Settings:
     """The validated settings in a trial's config."""
     data = {name: value for name, value in config["data"].items() if name != "fingerprint"}
-    return _SETTINGS.validate_json(json.dumps({**{name: config[name] for name in SETTINGS}, "data": data}))
+    return _SETTINGS.validate_json(
+        json.dumps({**{name: config[name] for name in Settings.__dataclass_fields__}, "data": data})
+    )
 
 
 def settings_for(experiment: Experiment, cell: Mapping[str, Any], seed: int) -> Settings:

@@ -129,8 +129,9 @@ def sync(
     experiment = stored(sweep)
     uri = tracking_uri(uri, experiment, sweep.storage.url)
     with _stoppable(), sweep.lock(console().print):
-        if register is None and is_held(sweep, experiment, sweep.all_records(), uri):
+        records = sweep.all_records()
+        if register is None and is_held(sweep, experiment, records, uri):
             console().print(f"nothing to publish: {without_password(uri)} has every run of {sweep.name}")
             return
-        missing = publish(sweep, experiment, uri, console(), register)
+        missing = publish(sweep, experiment, records, uri, console(), register)
     raise typer.Exit(NOT_PUBLISHED if missing else 0)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import secrets
 import shutil
 from collections import Counter
@@ -16,7 +15,7 @@ import numpy as np
 
 from sweeper.data.dataset import ARRAYS, FORMAT, DataError, Dataset, Excluded, checksums, note_verified, open_prepared
 from sweeper.data.source import Contents
-from sweeper.folder import Folder
+from sweeper.folder import Folder, synchronise
 
 if TYPE_CHECKING:
     from sweeper.data.pictures import Failure
@@ -75,7 +74,7 @@ def make(cache: Path, folder: Path, contents: Contents, image_size: int) -> Data
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)  # a signal may come right after the renaming
             raise
-        _sync(folder.parent)
+        synchronise(folder.parent)
         return open_prepared(folder)
 
 
@@ -103,7 +102,7 @@ def _write(folder: Path, contents: Contents, image_size: int, listing: Path) -> 
         "classes": [asdict(one) for one in contents.classes],
     }
     for name in ARRAYS:
-        _sync(folder / name)
+        synchronise(folder / name)
     Folder(str(folder)).write_json("about.json", about)
     note_verified(folder)
 
@@ -115,14 +114,6 @@ def _check_room(folder: Path, needed_bytes: int) -> None:
             f"the decoded images need {needed_bytes:,} bytes in {folder.parent}, where {free_bytes:,} are free. "
             "Make room, or set SWEEPER_CACHE to a folder on a larger disk."
         )
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _excluded(failure: "Failure", contents: Contents) -> Excluded:

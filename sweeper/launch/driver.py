@@ -100,13 +100,14 @@ class Driver:
             return None
         with self.storing(trial):
             self._note(trial)
-            self.running[trial.key] = trial
-            if trial.key in self.alone:
-                self.awaited.add(trial.key)
-            for listener in self.listeners:
-                listener.started(trial)
-            return trial
-        return None
+        if self.is_halted:
+            return None
+        self.running[trial.key] = trial
+        if trial.key in self.alone:
+            self.awaited.add(trial.key)
+        for listener in self.listeners:
+            listener.started(trial)
+        return trial
 
     def _note(self, trial: Trial) -> None:
         folder = self.sweep.trial(trial.key)

@@ -153,7 +153,7 @@ def test_whichever_request_of_a_sync_is_spoilt_there_is_one_model_and_one_versio
         for name in ("sweep.json", "published.json"):
             sweep.folder.remove(name)
         proxy.spoil(lambda count, place=place: mode if count == place else "pass")
-        missing = publish(sweep, experiment, proxy.uri, Console(quiet=True), f"net{place}")
+        missing = publish(sweep, experiment, sweep.all_records(), proxy.uri, Console(quiet=True), f"net{place}")
         reached, _ = proxy.count >= place, proxy.spoil(None)
         assert missing == [], place
         assert_all_there(server, Path(sweep.storage.path))
