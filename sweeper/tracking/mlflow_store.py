@@ -122,9 +122,11 @@ class SweepRuns:
         if run and result and _is_ended(run, result) and tags.items() <= run.tags.items():
             self._upload_new(trial, run, result)
             return
+        if result:
+            tags |= self._file_tags(trial, run.tags if run else {})
         if run is None:
             run = self._created(trial, history, result, tags)
-        self._log(run, trial, history, result, tags | (self._file_tags(trial, run) if result else {}))
+        self._log(run, trial, history, result, tags)
         try:
             if result:
                 self._upload_of(trial, run.run_id, result)
@@ -184,16 +186,16 @@ class SweepRuns:
         final |= class_metrics(self.sweep.trial(trial.key).left(result))
         return [Metric(name, value, at, step) for name, value in final.items() if name not in run.metrics]
 
-    def _file_tags(self, trial: Trial, run: _Published) -> dict[str, str]:
-        """What tells which files a run has, and which of them is a table."""
+    def _file_tags(self, trial: Trial, known: Mapping[str, str]) -> dict[str, str]:
+        """What tells which files a run has, and which of them is a table; `known`: the tags that it has."""
         folder = self.sweep.trial(trial.key).artifacts
         tables = [PER_CLASS] if folder.exists("per_class.csv") else []
-        tags = {FILES_TAG: fingerprint(folder), TABLES_TAG: tables_tag(tables, run.tags.get(TABLES_TAG))}
+        tags = {FILES_TAG: fingerprint(folder), TABLES_TAG: tables_tag(tables, known.get(TABLES_TAG))}
         return {name: value for name, value in tags.items() if value != "[]"}
 
     def _upload_new(self, trial: Trial, run: _Published, result: Result) -> None:
         """Upload the files of a run that was whole, if some came after: the tags last, for they say that it is done."""
-        tags = self._file_tags(trial, run)
+        tags = self._file_tags(trial, run.tags)
         if not tags.items() <= run.tags.items():
             self._upload_of(trial, run.run_id, result)
             self.client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()])
