@@ -205,6 +205,38 @@ def test_a_signal_while_hearing_ends_is_noted_and_stops_nothing(monkeypatch: pyt
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+AS_RAY_STARTS = """
+import os
+import signal
+
+from sweeper.launch import import_ray
+from sweeper.stopping import Stopped, Stopping, hearing
+
+_, connection = import_ray(None)
+initialise = connection.ray.init
+
+
+def signalled(**options):
+    initialise(**options)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+connection.ray.init = signalled
+with hearing(Stopping()):
+    try:
+        with connection.cluster(None):
+            print("not heard")
+    except Stopped:
+        print("heard")
+"""
+
+
+def test_a_signal_before_ray_has_quite_started_is_heard() -> None:
+    """Ray's core has a handler of its own, which writes stacks and lets an alarm end the process three seconds later."""
+    found = subprocess.run([sys.executable, "-c", AS_RAY_STARTS], capture_output=True, text=True, timeout=SECONDS)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "heard\n", "")
+
+
 STALLED = """
 import os
 from contextlib import suppress
