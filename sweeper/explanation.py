@@ -18,6 +18,7 @@ from models.classifier import Classifier
 from sweeper.data import Dataset, prepare_at
 from sweeper.data.pictures import UNREADABLE, decode
 from sweeper.data.split import split
+from sweeper.launch.shipping import user_models
 from sweeper.per_class import rows_of
 from sweeper.reading import read_experiment
 from sweeper.store import Folder, Record, Sweep
@@ -78,15 +79,17 @@ def draw_explanation(sweep: Sweep, key: str) -> None:
 
 def open_classifier(sweep: Sweep, key: str) -> Classifier:
     """A trial's network with its preprocessing. Raises ExplanationError when it was not kept, or cannot be rebuilt."""
-    artifacts = sweep.trial(key).artifacts
+    folder = sweep.trial(key)
+    artifacts = folder.artifacts
     if not artifacts.exists("model.pt"):
         raise ExplanationError(
             f"trial {key} has no model.pt: a complete trial keeps its model when artifacts.models is `all`, the best one "
-            f"when it is `best`. Explain the best trial, or remove {sweep.trial(key).url} and run the file again with `--set "
+            f"when it is `best`. Explain the best trial, or remove {folder.url} and run the file again with `--set "
             "artifacts.models=all`, which trains this trial anew"
         )
+    model, users_own = folder.read_trial().settings.model, user_models(read_experiment(sweep.experiment(), sweep.name))
     try:
-        return load_classifier(artifacts)
+        return load_classifier(artifacts, model, users_own)
     except (ImportError, RuntimeError, TypeError) as error:  # what a user's module or callable raises
         raise ExplanationError(
             f"the network of trial {key} cannot be rebuilt ({type(error).__name__}: {error}); its code must be what it was "

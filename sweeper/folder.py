@@ -108,7 +108,7 @@ class Folder:
         except FileNotFoundError:
             return {}
         sizes = {path[len(self.path) + 1 :]: int(about["size"] or 0) for path, about in found.items()}
-        return {path: sizes[path] for path in sorted(sizes) if path.count("/") < depth}
+        return {path: sizes[path] for path in sorted(sizes) if path.count("/") < depth and _is_below(path)}
 
     def read_each(self, names: Iterable[str]) -> Iterator[bytes | None]:
         """The content of each file, None where there is none; an object store is asked for many side by side."""
@@ -186,6 +186,11 @@ class Folder:
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write a JSON object of one member or more; non-finite floats become the strings "nan", "inf" and "-inf"."""
         self.write(name, sealed_json(value))
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path leads into the folder that it is told of; object stores take any key."""
+    return {"", ".", ".."}.isdisjoint(path.split("/"))
 
 
 def _remedy(name: str) -> str:

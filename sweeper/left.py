@@ -1,6 +1,7 @@
 """What a trial left, file by file as its `result.json` says that it was written."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
@@ -31,6 +32,11 @@ class Artifacts(Folder):
         return name in self.checksums
 
     def read(self, name: str) -> bytes:
+        """Raises StoreError also for a link out of this folder, whose content would be published."""
+        if self.is_local and os.path.realpath(self.at(name)) != os.path.join(_real(self.path), name):
+            raise StoreError(
+                f"{self.told(name)} is a link to elsewhere. Put the file itself in its place, or remove it"
+            )
         if self.checksums is None or name not in TABLES:
             return super().read(name)
         content = self.checked(name, self._read_if_there(name))
@@ -49,6 +55,11 @@ class Artifacts(Folder):
         if checksum(content) != self.checksums[name]:
             raise StoreError(f"{self.told(name)} is damaged: its checksum is wrong. {remedy(self)}")
         return content
+
+
+def _real(artifacts: str) -> str:
+    """Where a trial's artifacts lie, were they no link themselves."""
+    return os.path.join(os.path.realpath(os.path.dirname(artifacts)), os.path.basename(artifacts))
 
 
 def remedy(artifacts: Folder) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +12,8 @@ from rich.console import Console
 import models
 from sweeper.apart import Call, directly
 from sweeper.best import best_record
-from sweeper.experiment import Experiment
+from sweeper.experiment import Experiment, Named
+from sweeper.launch.shipping import user_models
 from sweeper.provenance import environment, git_state
 from sweeper.redaction import without_password
 from sweeper.showing import command, draw_explained, tell_undrawn, write_dashboard
@@ -128,7 +129,7 @@ def _parent(
         "sweeper.best_trial": best.trial.key if best else "",
     }
     is_over = all(record.result for record in records)
-    model = logged_model(sweep, best, call) if best else None
+    model = logged_model(sweep, best, user_models(experiment), call) if best else None
     return Parent(files, tags, is_over, model, register, {"leaderboard.json": leaderboard(trials, axes, experiment)})
 
 
@@ -147,17 +148,22 @@ def _without_passwords(sweep: Sweep) -> bytes:
     return without_password(sweep.experiment()).encode()
 
 
-def logged_model(sweep: Sweep, best: Record, call: Call = directly) -> "LoggedModel | None":
-    """The best trial's network, which `call` saves as MLflow keeps it; None when its model was not kept."""
+def logged_model(
+    sweep: Sweep, best: Record, users_own: Collection[str] = (), call: Call = directly
+) -> "LoggedModel | None":
+    """The best trial's network, which `call` saves as MLflow keeps it; None when its model was not kept.
+
+    `users_own`: see `load_classifier`.
+    """
     folder = sweep.trial(best.trial.key).artifacts
     if not folder.exists("model.pt"):
         return None
     from sweeper.tracking.logged_model import LoggedModel
 
-    return LoggedModel(best.trial.key, partial(call, save, folder, best.trial.settings.model.name))
+    return LoggedModel(best.trial.key, partial(call, save, folder, best.trial.settings.model, users_own))
 
 
-def save(artifacts: Folder, name: str, target: str, ids: Mapping[str, str]) -> None:
+def save(artifacts: Folder, model: Named, users_own: Collection[str], target: str, ids: Mapping[str, str]) -> None:
     """Save the network of a trial's `model.pt`, with its preprocessing inside, as MLflow keeps it."""
     import numpy as np
     import torch
@@ -165,7 +171,7 @@ def save(artifacts: Folder, name: str, target: str, ids: Mapping[str, str]) -> N
     from sweeper.tracking.saved_model import save_model
     from sweeper.training.classifier import load_classifier
 
-    classifier = load_classifier(artifacts)
+    classifier, name = load_classifier(artifacts, model, users_own), model.name
     images_NCHW = np.zeros((2, 3, classifier.image_size, classifier.image_size), dtype=np.uint8)
     with torch.no_grad():
         logits_NK = classifier(torch.from_numpy(images_NCHW)).numpy()

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from sweeper.folder import Folder, StoreError
-from sweeper.left import Artifacts, Checksums
-from sweeper.trial import Trial, TrialState
+from sweeper.left import TABLES, Artifacts, Checksums
+from sweeper.trial import Trial, TrialState, trial_key
 
 TRIES = 5
 MOST_EPOCHS, MOST_SEED, LAST_TIME = 2**31, 2**63 - 1, 2.0**36  # of time in seconds: the year 4147
@@ -91,7 +92,16 @@ class TrialFolder(Folder):
         self.remove("result.json")
 
     def read_trial(self) -> Trial:
-        return self.parsed("trial.json", _trial)
+        return self.parsed("trial.json", self._own_trial)
+
+    def _own_trial(self, fields: dict[str, Any]) -> Trial:
+        """The trial, whose key leads to this folder and nowhere else, and whose config is what the key stands for."""
+        trial = _trial(fields)
+        if trial.key != PurePosixPath(self.path).name:
+            raise ValueError(f"its key is {trial.key!r}")
+        if trial.key != trial_key(trial.config):
+            raise ValueError("its config is not the one that its key stands for")
+        return trial
 
     def read_result(self) -> Result:
         return self.parsed("result.json", _result)
@@ -110,7 +120,7 @@ class TrialFolder(Folder):
         there = {name: content for name, content in contents.items() if content is not None}
         if not there or len(there) < len(contents):
             return None
-        trial = self.parsed_from(there["trial.json"], "trial.json", _trial)
+        trial = self.parsed_from(there["trial.json"], "trial.json", self._own_trial)
         if "result.json" in there:
             result = self.parsed_from(there["result.json"], "result.json", _result)
             return Record(trial, result.state, result.history, result)
@@ -148,9 +158,17 @@ def _result(fields: dict[str, Any]) -> Result:
         _check("best_epoch", result.best_epoch, 0, MOST_EPOCHS)
     _check("saved_epoch", result.saved_epoch, 0, MOST_EPOCHS)
     _check("ended", result.ended, 0, LAST_TIME)
-    if not isinstance(result.error, str | None) or not isinstance(result.artifacts, Mapping | None):
+    if not isinstance(result.error, str | None) or not _are_checksums(result.artifacts):
         raise ValueError("it has something else where an error or checksums should be")
     return result
+
+
+def _are_checksums(artifacts: Any) -> bool:
+    if artifacts is None:
+        return True
+    return isinstance(artifacts, Mapping) and all(
+        name in TABLES and isinstance(value, str) for name, value in artifacts.items()
+    )
 
 
 def _history(fields: dict[str, Any]) -> tuple[Row, ...]:

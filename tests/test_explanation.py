@@ -11,14 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from command import here
 from PIL import Image
 
+from models import ModelError
 from sweeper.data.pictures import decode
-from sweeper.explanation import draw_explanation
+from sweeper.explanation import ExplanationError, draw_explanation, open_classifier
 from sweeper.left import checksum
 from sweeper.store import Sweep
+from sweeper.training import checkpoint
 from sweeper.training.classifier import load_classifier
+from sweeper.trial import Trial
 
 FILE = """
 name: seen
@@ -108,7 +112,8 @@ def test_probabilities_are_torchs_topk_of_the_logged_model(storage: Path, best: 
     noise = tmp_path / "tall.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 20, 4), np.uint8), "RGBA").save(noise)
     here("explain", "seen", noise, "--trial", best[:6].upper(), "--storage", storage, "-o", tmp_path / "out")
-    classifier = load_classifier(Sweep(str(storage), "seen").trial(best).artifacts)
+    folder = Sweep(str(storage), "seen").trial(best)
+    classifier = load_classifier(folder.artifacts, folder.read_trial().settings.model)
     with torch.no_grad():
         image_NCHW = torch.from_numpy(np.array(decode(noise.read_bytes(), 16)))[None]
         likely_T, classes_T = classifier(image_NCHW)[0].softmax(0).topk(5)
@@ -222,14 +227,16 @@ def test_every_file_that_is_no_image_is_named(storage: Path, tmp_path: Path, mon
         assert part in message
 
 
-def test_a_users_network_whose_code_is_gone_is_told(copied: Path, best: str, tmp_path: Path) -> None:
-    artifacts = Sweep(str(copied), "seen").trial(best).artifacts
-    from sweeper.training import checkpoint
-
-    content = checkpoint.load(artifacts, "model.pt")
-    for name, expected in (("gone_package:net", "no module"), ("trials:pooled", "cannot be rebuilt")):
-        checkpoint.save(artifacts, "model.pt", {**content, "model": {"name": name}})
-        assert expected in told(copied, tmp_path)
+@pytest.mark.parametrize(("name", "expected"), [("gone:net", "no module"), ("trials:pooled", "cannot be rebuilt")])
+def test_a_users_network_whose_code_is_gone_is_told(copied: Path, best: str, name: str, expected: str) -> None:
+    sweep, model = Sweep(str(copied), "seen"), {"name": name}
+    was, content = sweep.trial(best).read_trial(), checkpoint.load(sweep.trial(best).artifacts, "model.pt")
+    trial = Trial.of(was.number, was.cell, {**was.config, "model": model})
+    sweep.trial(trial.key).write_trial(trial)
+    checkpoint.save(sweep.trial(trial.key).artifacts, "model.pt", {**content, "model": model})
+    sweep.write_experiment(yaml.safe_dump({**yaml.safe_load(sweep.experiment()), "model": model}))
+    with pytest.raises((ExplanationError, ModelError), match=expected):
+        open_classifier(sweep, trial.key)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,7 +62,7 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, 
 
 @given(RESULTS)
 def test_a_result_is_read_back_exactly(result: Result) -> None:
-    folder = TrialFolder(f"memory://sweeper-{uuid.uuid4().hex}/t")
+    folder = TrialFolder(f"memory://sweeper-{uuid.uuid4().hex}/{TRIAL.key}")
     folder.write_trial(TRIAL)
     folder.write_result(result)
     assert same(folder.read_result(), result)
@@ -70,15 +71,15 @@ def test_a_result_is_read_back_exactly(result: Result) -> None:
 
 @given(st.dictionaries(TEXTS, VALUES | st.lists(VALUES), max_size=4), st.integers(0, 10**6), st.integers(0, 2**31 - 1))
 def test_a_trial_is_read_back_exactly(cell: dict[str, Any], number: int, seed: int) -> None:
-    trial = Trial(number, cell, seed, {"train": cell, "seed": seed}, "0123456789ab", "name")
-    folder = TrialFolder(f"memory://sweeper-{uuid.uuid4().hex}/t")
+    trial = Trial.of(number, cell, {"train": cell, "seed": seed})
+    folder = TrialFolder(f"memory://sweeper-{uuid.uuid4().hex}/{trial.key}")
     folder.write_trial(trial)
     assert same(folder.read_trial(), trial)
 
 
 @given(HISTORIES)
 def test_a_running_trial_s_history_is_read_back_exactly(history: tuple[dict[str, float], ...]) -> None:
-    folder = TrialFolder(f"memory://sweeper-{uuid.uuid4().hex}/t")
+    folder = TrialFolder(f"memory://sweeper-{uuid.uuid4().hex}/{TRIAL.key}")
     folder.write_trial(TRIAL)
     folder.write_history(history)
     assert same(folder.record(), Record(TRIAL, TrialState.RUNNING, history))
@@ -90,6 +91,13 @@ def test_bytes_are_read_back_exactly(content: bytes) -> None:
     folder = Folder(f"memory://sweeper-{uuid.uuid4().hex}")
     folder.write("a", content)
     assert folder.read("a") == content
+
+
+def test_keys_of_an_object_store_that_lead_out_of_a_folder_are_not_listed() -> None:
+    folder = Folder(f"memory://sweeper-{uuid.uuid4().hex}")
+    for name in ("a", "../out", "/etc", "b/../../out", "b/c"):
+        folder.fs.store[f"{folder.path}/{name}"] = MemoryFile(folder.fs, name, b"")
+    assert folder.files(depth=4) == {"a": 0, "b/c": 0}
 
 
 def test_non_finite_numbers_are_valid_json_on_disk(tmp_path: Path) -> None:
@@ -223,7 +231,7 @@ def test_a_damaged_file_is_named_and_never_taken_for_something_else(tmp_path: Pa
 @pytest.mark.parametrize("field", [*asdict(TRIAL), *asdict(Result(TrialState.COMPLETE))])
 def test_a_field_that_is_missing_or_of_the_wrong_kind_is_noticed(tmp_path: Path, field: str) -> None:
     name = "trial.json" if field in asdict(TRIAL) else "result.json"
-    folder = TrialFolder(str(tmp_path))
+    folder = TrialFolder(str(tmp_path / TRIAL.key))
     folder.write_trial(TRIAL)
     FILES[name](folder)
     whole = folder.read_json(name)
@@ -236,6 +244,29 @@ def test_a_field_that_is_missing_or_of_the_wrong_kind_is_noticed(tmp_path: Path,
             folder.write_json(name, {**whole, field: wrong})
             with pytest.raises(StoreError, match=re.escape(folder.at(name))):
                 folder.record()
+
+
+@pytest.mark.parametrize(
+    "change", [{"key": "../../../elsewhere"}, {"config": {"model": {"name": "os:system"}, "seed": 2}}]
+)
+def test_a_trial_that_another_hand_wrote_under_a_key_is_refused(sweep: Sweep, change: dict[str, Any]) -> None:
+    folder = sweep.trial(TRIAL.key)
+    folder.write_json("trial.json", {**asdict(TRIAL), **change})
+    with pytest.raises(StoreError, match=re.escape(folder.told("trial.json"))):
+        sweep.records()
+    with pytest.raises(StoreError, match=re.escape(folder.told("trial.json"))):
+        folder.read_trial()
+
+
+@pytest.mark.parametrize(
+    "artifacts", [{"/tmp/elsewhere": None}, {"../../x": "0"}, {"per_class.csv": 1}, ["per_class.csv"]]
+)
+def test_a_result_that_names_files_of_its_own_is_refused(sweep: Sweep, artifacts: Any) -> None:
+    folder = sweep.trial(TRIAL.key)
+    folder.write_trial(TRIAL)
+    folder.write_json("result.json", {**asdict(Result(TrialState.COMPLETE)), "artifacts": artifacts})
+    with pytest.raises(StoreError, match=re.escape(folder.told("result.json"))):
+        sweep.records()
 
 
 @pytest.mark.parametrize("content", [b"", b'{"device": "cpu"}', b"[]"])
@@ -451,11 +482,12 @@ def test_a_folder_lists_its_files_with_their_sizes_as_deep_as_asked_and_reads_th
 
 
 def test_records_read_at_once_are_those_read_trial_by_trial_while_some_wait_and_some_run(sweep: Sweep) -> None:
-    for number in range(3):
-        sweep.trial(f"key{number}").write_trial(Trial(number, {}, 0, {"seed": 0}, f"key{number}", "seed=0"))
-    sweep.trial("key1").write_history(({"epoch": 1.0},))
-    sweep.trial("key2").write_result(Result(TrialState.COMPLETE, {"val/top1": 0.5}))
+    trials = [Trial.of(number, {}, {"seed": number}) for number in range(3)]
+    for trial in trials:
+        sweep.trial(trial.key).write_trial(trial)
+    sweep.trial(trials[1].key).write_history(({"epoch": 1.0},))
+    sweep.trial(trials[2].key).write_result(Result(TrialState.COMPLETE, {"val/top1": 0.5}))
     sweep.folder.write("trials/empty/checkpoint.pt", b"begun, not known")
     assert [record.state.value for record in sweep.records()] == ["waiting", "running", "complete"]
-    assert sweep.records() == [sweep.trial(f"key{number}").record() for number in range(3)]
+    assert sweep.records() == [sweep.trial(trial.key).record() for trial in trials]
     assert sweep.trial("empty").record() is None

@@ -184,6 +184,18 @@ def test_a_trial_takes_three_calls_and_one_for_each_file(
     assert len([name for name in asked if name != "log_artifact"]) <= 4 * 3 + 8
 
 
+def test_what_a_link_leads_to_is_not_published(tmp_path: Path, uri: str) -> None:
+    sweep, secret = a_sweep(tmp_path, 1), tmp_path / "secret"
+    secret.write_text("of nobody else's concern")
+    artifacts = tmp_path / sweep.name / "trials" / sweep.records()[0].trial.key / "artifacts"
+    (artifacts / "notes.txt").symlink_to(secret)
+    publisher = Publisher(uri, sweep, experiment())
+    publisher.start()
+    assert finish(publisher)
+    assert "notes.txt is a link to elsewhere" in str(publisher.trouble)
+    assert not [path for path in tmp_path.rglob("notes.txt") if path.parent != artifacts]
+
+
 def publishing(sweep: Sweep, uri: str) -> multiprocessing.context.ForkProcess:
     """Another process that publishes a sweep as it runs; forked, for MLflow's import takes seconds."""
     process = multiprocessing.get_context("fork").Process(target=_publish_live, args=(sweep, uri))

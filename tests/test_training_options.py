@@ -170,7 +170,8 @@ def test_test_images_are_judged_by_the_mean_logits_of_torchvisions_ten_crops(tmp
     data = {"image_size": 12, "crop_size": 8, "evaluation": "ten_crop", "normalisation": "dataset"}
     begun = begin(tmp_path, experiment(data, epochs=1))
     result, dataset = begun.ended(), begun.dataset()
-    indices, classifier = split(dataset, begun.experiment.data.split), load_classifier(begun.folder.artifacts)
+    indices, model = split(dataset, begun.experiment.data.split), begun.experiment.model
+    classifier = load_classifier(begun.folder.artifacts, model, {model.name})
     pixels_NHWC = dataset.images_NCHW[indices.train_N].transpose(0, 2, 3, 1) / 255
     mean, deviation = pixels_NHWC.mean((0, 1, 2)).tolist(), pixels_NHWC.std((0, 1, 2)).tolist()
     np.testing.assert_allclose(classifier.mean_3, mean, rtol=1e-5)

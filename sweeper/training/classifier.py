@@ -1,17 +1,28 @@
 """A trial's `model.pt` as a network with its preprocessing inside."""
 
+import re
+from collections.abc import Collection
+
 import models
 from models.classifier import Classifier
+from sweeper.experiment import Named, to_plain
 from sweeper.left import remedy
-from sweeper.store import Folder
+from sweeper.store import Folder, StoreError
 from sweeper.training import checkpoint
 
 
-def load_classifier(folder: Folder) -> Classifier:
-    """Rebuild the network that `artifacts.write_model` wrote, in evaluation mode on the CPU."""
+def load_classifier(folder: Folder, model: Named, users_own: Collection[str] = ()) -> Classifier:
+    """Rebuild the network that `artifacts.write_model` wrote of a trial with this model, in evaluation mode on the CPU.
+
+    Of callables, whose code would run, only those of `users_own`, the ones that the sweep's file names, are called. Raises
+    StoreError for another, and for a file that holds another model.
+    """
     content = checkpoint.load(folder, "model.pt", remedy(folder))
-    arguments = {name: value for name, value in content["model"].items() if name != "name"}
+    if content["model"] != to_plain(model):
+        raise StoreError(f"{folder.told('model.pt')} holds another network than its trial's. {remedy(folder)}")
+    if re.fullmatch(models.CALLABLE, model.name) and model.name not in users_own:
+        raise StoreError(f"{folder.told('model.pt')} wants {model.name} called, which the sweep's file does not name")
     classes, size, crop = content["classes"], content["image_size"], content.get("crop_size")
-    network = models.build(content["model"]["name"], arguments, len(classes), crop or size)
+    network = models.build(model.name, model.arguments, len(classes), crop or size)
     network.load_state_dict(content["weights"])
     return Classifier(network, size, content["mean"], content["deviation"], classes, crop).eval()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sweeper.data import DataError, dataset, open_prepared, prepare
-from sweeper.experiment import Data
+from sweeper.experiment import Data, named_of
 from sweeper.folder import opened_json, sealed_json
 from sweeper.store import Folder, StoreError
 from sweeper.training import checkpoint
@@ -49,7 +49,22 @@ def test_a_trap_in_a_file_of_torch_with_a_right_checksum(name: str, tmp_path: Pa
     folder = Folder(str(tmp_path))
     checkpoint.save(folder, name, {"model": {"name": "alexnet", "weights": Evil(canary)}})
     with pytest.raises(StoreError, match=rf"{name} holds more than tensors and plain values, and was not loaded"):
-        load_classifier(folder) if name == "model.pt" else checkpoint.load(folder, name)
+        load_classifier(folder, named_of({"name": "alexnet"})) if name == "model.pt" else checkpoint.load(folder, name)
+    assert not canary.exists()
+
+
+def made(canary: str, classes: int) -> None:
+    _run(canary)
+
+
+@pytest.mark.parametrize("is_the_trial_s", [False, True])
+def test_a_model_that_names_a_callable_which_the_sweep_s_file_does_not(
+    is_the_trial_s: bool, tmp_path: Path, canary: Path
+) -> None:
+    folder, evil = Folder(str(tmp_path)), {"name": f"{__name__}:made", "canary": str(canary)}
+    checkpoint.save(folder, "model.pt", {"model": evil, "classes": ["a", "b"], "image_size": 8, "weights": {}})
+    with pytest.raises(StoreError, match="does not name" if is_the_trial_s else "another network"):
+        load_classifier(folder, named_of(evil if is_the_trial_s else {"name": "alexnet"}), {"own:network"})
     assert not canary.exists()
 
 
