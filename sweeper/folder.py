@@ -34,6 +34,7 @@ __all__ = [
 TEMPORARY = ".tmp"
 READ_AT_ONCE = 256
 FULL = (errno.ENOSPC, errno.EDQUOT)
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP)
 REMEDIES = {  # for a file whose removal does not just redo some work
     "sweep.json": "Restore it: without it every run would come into MLflow a second time.",
     "left_out.json": "Run the sweep again, which writes it anew.",
@@ -89,7 +90,16 @@ class Folder:
         return call() if self.is_local else patiently(call, self.url)
 
     def exists(self, name: str = "") -> bool:
-        return os.path.exists(self.at(name)) if self.is_local else bool(self.ask("exists", self.at(name)))
+        """Raises OSError where a disk fails to tell: what is there must not be taken for gone, and made anew."""
+        if not self.is_local:
+            return bool(self.ask("exists", self.at(name)))
+        try:
+            os.stat(self.at(name))
+        except OSError as error:
+            if error.errno in ABSENT:
+                return False
+            raise
+        return True
 
     def names(self) -> list[str]:
         """The names in this folder, sorted; none when it does not exist."""

@@ -2,13 +2,12 @@
 
 Every write is conditional (S3's If-None-Match and If-Match): of two that write at once, one is refused. Nobody's clock is
 believed: who waits to take a lease over watches whether the object still changes. A holder that was cut off from the
-storage for longer than that, or asleep, finds at its next renewal that it has lost the lease, and stops.
+storage for longer than that, or asleep, finds at its next renewal that it has lost the lease, and ends at once.
 """
 
 import json
 import os
 import secrets
-import signal
 import socket
 import threading
 import time
@@ -20,7 +19,9 @@ from typing import Any
 
 from sweeper.folder import Folder, StoreError
 from sweeper.remote import is_unmet
+from sweeper.stopping import leave
 
+OVERTAKEN = 3  # the exit code of a run that another has taken over
 RENEWAL_SECONDS = 5.0
 STALE_SECONDS = 30.0
 FILE = ".lock"
@@ -99,8 +100,7 @@ class Lease:
                     f"{_told(holder) if holder else 'someone'} has taken {self.name!r} over, as this process had not been "
                     f"heard of for {STALE_SECONDS:.0f} s; stopping here"
                 )
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
+                leave(OVERTAKEN)  # at once: what MLflow and the folder hold is the other's to say now
 
 
 def look(folder: Folder) -> tuple[str, dict[str, Any]]:

@@ -93,6 +93,21 @@ def test_bytes_are_read_back_exactly(content: bytes) -> None:
     assert folder.read("a") == content
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+def test_what_a_disk_fails_to_tell_is_not_taken_for_gone(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(str(tmp_path))
+    folder.write("sweep.json", b"{}")
+
+    def fail(path: str) -> None:
+        raise OSError(number, os.strerror(number), path)
+
+    monkeypatch.setattr(os, "stat", fail)
+    with pytest.raises(OSError, match=os.strerror(number)):
+        folder.exists("sweep.json")
+
+
 def test_keys_of_an_object_store_that_lead_out_of_a_folder_are_not_listed() -> None:
     folder = Folder(f"memory://sweeper-{uuid.uuid4().hex}")
     for name in ("a", "../out", "/etc", "b/../../out", "b/c"):

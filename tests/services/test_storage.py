@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -160,7 +159,7 @@ def test_who_was_away_too_long_stops_when_another_has_taken_over(storage: str) -
         other = lease.Lease(Folder(f"{storage}/demo"), print)
         while not other._take(lease.look(other.folder)[0]):
             """It was renewed in between."""
-        assert process.wait(timeout=60) == -signal.SIGTERM
+        assert process.wait(timeout=60) == lease.OVERTAKEN
         assert process.stdout
         assert "has taken 'demo' over" in process.stdout.read()
 
