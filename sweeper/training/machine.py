@@ -89,6 +89,7 @@ def settle(machine: Machine) -> None:
     # The momentum of dead units fades into denormal numbers, on which a CPU is ten times slower.
     torch.set_flush_denormal(True)
     torch.backends.cudnn.allow_tf32 = False  # `precision: float32` is that, in convolutions too
+    torch.backends.cudnn.deterministic = True  # a resumed trial computes as one that was never stopped
     if machine.device == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
