@@ -1,14 +1,27 @@
 """What the driver answers to an epoch, on its way to a worker. Apart, so that its process need not import torch."""
 
+import secrets
+
 from sweeper.trial import Answer
 
 
+class LostAnswersError(Exception):
+    """The process that held the driver's answers died, and perhaps one of them with it."""
+
+
 class Answers:
-    """The driver's answers that are not "go on", by trial key and epoch. The driver writes before the trial may ask."""
+    """The driver's answers that are not "go on", by trial key and epoch. The driver writes before the trial may ask.
+
+    Each start of this process has an `identity` of its own: one that Ray started anew knows of no earlier answer.
+    """
 
     def __init__(self) -> None:
         self.stops: dict[tuple[str, int], str] = {}
         self.is_halting = False
+        self.own = secrets.token_hex(4)
+
+    def identity(self) -> str:
+        return self.own
 
     def set(self, key: str, epoch: int, answer: str) -> None:
         self.stops[key, epoch] = answer
@@ -16,5 +29,8 @@ class Answers:
     def halt(self) -> None:
         self.is_halting = True
 
-    def get(self, key: str, epoch: int) -> str:
+    def get(self, key: str, epoch: int, identity: str) -> str:
+        """The answer to an epoch, for a trial that began under some identity. Raises LostAnswersError under another."""
+        if identity != self.own:
+            raise LostAnswersError("the process that holds the driver's answers was started anew")
         return self.stops.get((key, epoch)) or (Answer.HALT if self.is_halting else Answer.GO_ON).value

@@ -25,7 +25,7 @@ from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper.experiment import Experiment, Tracking
-from sweeper.launch.answers import Answers
+from sweeper.launch.answers import Answers, LostAnswersError
 from sweeper.launch.credentials import SECRETS, credentials
 from sweeper.launch.driver import Driver
 from sweeper.launch.share import Share
@@ -74,8 +74,9 @@ def run_on_ray(driver: Driver, share: Share, at_once: int, nodes: "Cluster | Non
 def _answering() -> Any:
     """The actor that takes answers to workers: on the driver's own node, without which there is no sweep."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    # Asked again where the connection breaks: an answer stays what it is.
-    return ray.remote(Answers).options(num_cpus=0, max_task_retries=-1, scheduling_strategy=here).remote()
+    # Asked again where the connection breaks: an answer stays what it is. Started again when it dies.
+    options = {"num_cpus": 0, "max_restarts": -1, "max_task_retries": -1, "scheduling_strategy": here}
+    return ray.remote(Answers).options(**options).remote()
 
 
 def _bundle(share: Share, config: dict[str, Any]) -> dict[str, float]:
@@ -210,7 +211,7 @@ class _Ending(_Unsaved, TrialProgressCallback):
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         state, own = self._leave(trial)
         if state.error:
-            self.driver.fail(own, state.error, is_own=not state.is_unfit)
+            self.driver.fail(own, state.error, is_own=not (state.is_unfit or LostAnswersError.__name__ in state.error))
         else:
             self.driver.end_as_stored(own)
 

@@ -26,9 +26,11 @@ def train(key: str, sweep: tuple[str, str], experiment: Experiment, answers: Any
         return
     trial = opened.trial(key).read_trial()
 
+    identity = ray.get(answers.identity.remote())
+
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         tune.report({"node": node, "rows": rows, "saved_epoch": saved_epoch})
-        return Answer(ray.get(answers.get.remote(trial.key, int(rows[-1]["epoch"]))))
+        return Answer(ray.get(answers.get.remote(trial.key, int(rows[-1]["epoch"]), identity)))
 
     try:
         fit(trial, opened, experiment, report)

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from sweeper.causes import cause, is_out_of_gpu_memory
 from sweeper.launch import Driver, Sweeping
 from sweeper.launch.share import Share
+from sweeper.processes import descendants
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
 from sweeper.trial import TrialState
@@ -295,6 +298,37 @@ def test_workers_killed_from_outside_again_and_again_cost_no_trial(file: Path, t
     sweeper("resume", "broken", "--retry-failed", "--storage", tmp_path)
     assert table(tmp_path, "broken") == table(undisturbed, "broken")
     check_mlflow(tmp_path, 4)
+
+
+def test_killing_the_process_that_takes_answers_to_the_workers_costs_no_trial(file: Path, tmp_path: Path) -> None:
+    """What it held, to prune a trial, may be lost with it: those that run go back to their checkpoints, and are judged again."""
+    undisturbed = tmp_path / "undisturbed"
+    pruned = ["--set", "pruning={name: median, n_startup_trials: 1}", "--set", "resources.max_retries=0"]
+    slow = [*pruned, "--set", "train.epochs=12", "--set", "search.space.model.how=[notes_its_process]"]
+    here("run", file, "--storage", undisturbed, "--executor", "inline", *slow)
+    with started("run", file, "--storage", tmp_path, *slow) as process:
+        killed: set[int] = set()
+        until(lambda: list(tmp_path.glob("broken/trials/*/history.json")) != [], process)
+        while process.poll() is None and len(killed) < 2:
+            for own in set(named("ray::Answers", process.pid)) - killed:
+                os.kill(own, signal.SIGKILL)
+                killed.add(own)
+            time.sleep(0.1)
+        _, errors = process.communicate(timeout=150)
+    assert killed
+    assert process.returncode == 0, errors
+    assert table(tmp_path, "broken") == table(undisturbed, "broken")
+    check_mlflow(tmp_path, 4)
+
+
+def named(title: str, of: int) -> list[int]:
+    """The processes below another whose titles begin so."""
+    found = []
+    for process in descendants(of):
+        with suppress(OSError):  # it has just ended
+            if Path(f"/proc/{process}/cmdline").read_text().startswith(title):
+                found.append(process)
+    return found
 
 
 @pytest.mark.usefixtures("only_long")
