@@ -15,7 +15,7 @@ from sweeper.best import best_record
 from sweeper.experiment import Experiment, Named
 from sweeper.launch.shipping import user_models
 from sweeper.provenance import environment, git_state
-from sweeper.redaction import without_password
+from sweeper.redaction import without_password, without_passwords
 from sweeper.showing import command, draw_explained, tell_undrawn, write_dashboard
 from sweeper.store import Folder, Record, Sweep
 from sweeper.tracking import Parent, Publisher, note_published, note_runs
@@ -145,7 +145,7 @@ def leaderboard(trials: "pd.DataFrame", axes: Sequence[str], experiment: Experim
 
 def _without_passwords(sweep: Sweep) -> bytes:
     """The experiment as it may be shown: without a password in `tracking.uri`."""
-    return without_password(sweep.experiment()).encode()
+    return without_passwords(sweep.experiment()).encode()
 
 
 def logged_model(

@@ -12,22 +12,39 @@ from urllib.parse import quote
 
 HIDDEN = "***"
 SHORTEST, SHORTEST_LINE = 6, 16  # what is shorter would hide ordinary words
-_USER = re.compile(r"://(?:[^\s/:@]*:\S*|[^\s/@]*)@")  # rather too much than too little of a password
-_SECRET = re.compile(r"([?&;][\w.-]*(?:pass|pwd|token|secret|key|credential)[\w.-]*=)[^\s&;'\"]+", re.IGNORECASE)
+_PORT = r"\d{2,5}(?:/\S*|\W{0,3})\s"  # after a host, before more words
+# Rather too much than too little of a password: it may have spaces, and each of the signs that end a part of a URI.
+_USER = re.compile(rf"://(?:[^\s/:@]*:(?:(?!{_PORT})[^\n]{{0,4999}}|\S*)|[^\s/@]*)@")
+_SECRET = re.compile(
+    r"((?:[?&;#]|%3B|%26)(?:[+ ]|%20)*"
+    r"(?:[\w.-]*(?:pass|pwd|token|secret|key|credential|signature)[\w.-]*|sig)(?:=|%3D))(?:\{[^}\n]*\}|[^\s&;])+",
+    re.IGNORECASE,
+)
 _NAME = re.compile(r"(?:KEY|TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?)(?:_|$)|_(?:PASS|PWD)$", re.IGNORECASE)
-_PASSWORD = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")
+_PASSWORD = re.compile(r"://[^/:@]*:(?!\d*(?:/|$))(.+)@", re.DOTALL)  # of a whole URI
+_PASSWORDS = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")  # of each of several
 
 
 def without_password(uri: str) -> str:
-    """A URI, or a text with URIs in it, without their user names, passwords and tokens."""
-    return _SECRET.sub(rf"\1{HIDDEN}", _USER.sub(f"://{HIDDEN}@", uri))
+    """A whole URI without its user name, password and tokens; a space in it is written as `%20`."""
+    return without_passwords(re.sub(r"\s", "%20", uri) if "://" in uri else uri)
+
+
+def without_passwords(text: str) -> str:
+    """A text without the user names, passwords and tokens of the URIs in it."""
+    return _SECRET.sub(rf"\1{HIDDEN}", _USER.sub(f"://{HIDDEN}@", text))
+
+
+def has_password(uri: str) -> bool:
+    """Whether a URI carries a password or a token; a user name alone is none."""
+    return bool(_PASSWORD.search(uri) or _SECRET.search(uri))
 
 
 def redacted(text: str) -> str:
     """A text without passwords in URIs, and without what the environment's `*_KEY`, `*_TOKEN`, `*_PASSWORD`, ... hold."""
     for secret in sorted(set(_spellings(os.environ)), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-    return without_password(text)
+    return without_passwords(text)
 
 
 def _spellings(environment: Mapping[str, str]) -> Iterator[str]:
@@ -43,7 +60,8 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
             yield value
             yield from (line for line in value.splitlines() if len(line) >= SHORTEST_LINE)
         elif "://" in value:
-            yield from (found for found in _PASSWORD.findall(value) if len(found) >= SHORTEST)
+            found = {*_PASSWORD.findall(value), *_PASSWORDS.findall(value)}
+            yield from (form for form in found if len(form) >= SHORTEST)
 
 
 def _is_file(value: str) -> bool:

@@ -301,6 +301,8 @@ def test_links_lead_to_the_runs_of_the_trials(tmp_path: Path, database: Path, ur
     ("uri", "root"),
     [
         ("http://me:s3cr3t@host:8080/mlflow/?token=abc", "http://host:8080/mlflow"),
+        ("http://me:s3cr#t@host:8080", "http://host:8080"),
+        ("http://me:s3/cr?t x@host:8080/mlflow", "http://host:8080/mlflow"),
         ("https://host", "https://host"),
         ("sqlite:////a/b.db", "http://127.0.0.1:5000"),
         ("postgresql://me:s3cr3t@db/mlflow", "http://127.0.0.1:5000"),

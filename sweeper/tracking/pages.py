@@ -21,7 +21,7 @@ def root(uri: str) -> str | None:
     """
     if DATABASE.match(uri):
         return f"http://127.0.0.1:{PORT}"
-    parts = urlsplit(uri)
+    parts = urlsplit(without_password(uri))  # its password may hold what ends an authority
     if parts.scheme not in ("http", "https"):
         return None
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeper.experiment import Experiment
-from sweeper.redaction import without_password
+from sweeper.redaction import without_password, without_passwords
 from sweeper.store import Record, Result, Row, StoreError, Sweep
 from sweeper.tracking.news import News, news_of, news_of_end
 from sweeper.tracking.settings import set_up
@@ -103,7 +103,7 @@ class Publisher:
 
     def _stop(self) -> None:
         """Publish the stop: that no run is RUNNING first of all, and no more than is new."""
-        files = {"experiment.yaml": without_password(self.sweep.experiment()).encode()} if self.sweep.exists() else {}
+        files = {"experiment.yaml": without_passwords(self.sweep.experiment()).encode()} if self.sweep.exists() else {}
         try:
             records = self.sweep.all_records()
         except StoreError:  # the run ends with it told
