@@ -6,9 +6,10 @@ Whatever leaves a process passes through here: messages, recorded errors, tags, 
 import json
 import os
 import re
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import TextIO
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
 SHORTEST, SHORTEST_LINE = 6, 16  # what is shorter would hide ordinary words
@@ -20,9 +21,14 @@ _SECRET = re.compile(
     r"(?:[\w.-]*(?:pass|pwd|token|secret|key|credential|signature)[\w.-]*|sig)(?:=|%3D))(?:\{[^}\n]*\}|[^\s&;])+",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"(?:KEY|TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?)(?:_|$)|_(?:PASS|PWD)$", re.IGNORECASE)
+_NAME = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|(?:(?<!MON|DON|TUR|HOC)KEY|TOKEN|SECRET|CREDENTIAL)S?\d*(?:_|$)|_(?:PASS|PWD)\d*$",
+    re.IGNORECASE,
+)
 _PASSWORD = re.compile(r"://[^/:@]*:(?!\d*(?:/|$))(.+)@", re.DOTALL)  # of a whole URI
 _PASSWORDS = re.compile(r"://[^\s/:@]*:([^\s/@]+)@")  # of each of several
+_ESCAPE = re.compile("%[0-9A-F]{2}")
+_BASE64 = "[A-Za-z0-9+/=]*"
 
 
 def without_password(uri: str) -> str:
@@ -41,16 +47,29 @@ def has_password(uri: str) -> bool:
 
 
 def redacted(text: str) -> str:
-    """A text without passwords in URIs, and without what the environment's `*_KEY`, `*_TOKEN`, `*_PASSWORD`, ... hold."""
-    for secret in sorted(set(_spellings(os.environ)), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
+    """A text without passwords in URIs, and without what the environment's `*_KEY`, `*_TOKEN`, `*PASSWORD*`, ... hold."""
+    secrets = set(_secrets(os.environ))
+    for spelling in sorted({form for secret in secrets for form in _spellings(secret)}, key=len, reverse=True):
+        text = text.replace(spelling, HIDDEN)
+    for inner in (inner for secret in secrets for inner in _in_base64(secret)):
+        if inner in text:
+            text = re.sub(f"{_BASE64}{re.escape(inner)}{_BASE64}", HIDDEN, text)
     return without_passwords(text)
 
 
-def _spellings(environment: Mapping[str, str]) -> Iterator[str]:
-    """Each secret as it is, and as URIs and JSON write it."""
-    for secret in _secrets(environment):
-        yield from (secret, quote(secret), quote(secret, safe=""), json.dumps(secret)[1:-1], repr(secret)[1:-1])
+def _spellings(secret: str) -> Iterator[str]:
+    """A secret as it is, and as URIs, forms, JSON and Python write it."""
+    raw = os.fsencode(secret)
+    for quoted in (quote(raw), quote(raw, safe=""), quote_plus(raw)):
+        yield from (quoted, _ESCAPE.sub(lambda escape: escape[0].lower(), quoted))
+    yield from (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """What base64 makes of a secret inside of more, such as `user:password`, wherever it begins in a group of three bytes."""
+    raw = os.fsencode(secret)
+    for before, first in enumerate((0, 2, 3)):  # the first letter that depends on the secret alone
+        yield b64encode(bytes(before) + raw).decode()[first : 8 * (before + len(raw)) // 6]
 
 
 def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
@@ -61,7 +80,7 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
             yield from (line for line in value.splitlines() if len(line) >= SHORTEST_LINE)
         elif "://" in value:
             found = {*_PASSWORD.findall(value), *_PASSWORDS.findall(value)}
-            yield from (form for form in found if len(form) >= SHORTEST)
+            yield from (form for form in found | set(map(unquote, found)) if len(form) >= SHORTEST)
 
 
 def _is_file(value: str) -> bool:

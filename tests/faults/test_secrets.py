@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import zipfile
+from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -222,9 +223,45 @@ def test_no_secret_is_said_or_kept_by_any_command(outing: Outing, server: str, m
         assert outing.arguments
 
 
+SPELLINGS = {
+    "as it is": ("MY_TOKEN", "c4n4ry my+token", "c4n4ry my+token"),
+    "of a form": ("MY_TOKEN", "c4n4ry my+token", "c4n4ry+my%2Btoken"),
+    "escaped in lower case": ("MY_TOKEN", "c4n4ry/token", "c4n4ry%2ftoken"),
+    "of a form in lower case": ("MY_TOKEN", "c4n4ry my+token", "c4n4ry+my%2btoken"),
+    "JSON with letters": ("CLIENT_SECRET", 'c4n4ry-"ü', 'c4n4ry-\\"ü'),
+    "bytes that are no text": ("MY_TOKEN", "c4n4ry\udcff", "c4n4ry%FF"),
+    "decoded from a URL": ("DATABASE_URL", "postgresql://me:c4n4ry%401@db/x", "c4n4ry@1"),
+    "with a space in a URL": ("DATABASE_URL", "postgresql://me:my c4n4ry@db/x", "my c4n4ry"),
+    "second of two URLs": ("SERVERS", "redis://a:first1@h,redis://b:c4n4ry@h", "c4n4ry"),
+    "number after the name": ("DB_PASSWORD2", "c4n4ry", "c4n4ry"),
+    "number after a short name": ("DB_PASS2", "c4n4ry", "c4n4ry"),
+    "several": ("PASSWORDS", "c4n4ry", "c4n4ry"),
+    "several keys": ("API_KEYS", "c4n4ry", "c4n4ry"),
+    "key after a word": ("MYAPIKEY", "c4n4ry", "c4n4ry"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SPELLINGS)
+def test_a_secret_is_known_in_other_spellings(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, value, spelling = SPELLINGS[case]
+    monkeypatch.setenv(name, value)
+    assert redacted(f"refused: {spelling}, says the server") == "refused: ***, says the server"
+
+
+@pytest.mark.parametrize("user", ["", "m", "me", "you"])
+@pytest.mark.parametrize("secret", ["hunter", "hunter2", "hunter22", "ünlike/any+other"])
+def test_a_secret_is_known_in_base64(user: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASSWORD", secret)
+    for text in (f"{user}:{secret}", f"{user}:{secret}:x", f"{user}:{secret}:and more"):
+        encoded = b64encode(text.encode()).decode()
+        assert redacted(f"Authorization: Basic {encoded}, refused") == "Authorization: Basic ***, refused"
+
+
 def test_words_that_are_no_secrets_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name, value in {"SORT_KEY": "lr", "MONKEY": "", "HOME_PWD": "x", "GOOGLE_CREDENTIALS": str(tmp_path)}.items():
+    for name, value in {
+        "SORT_KEY": "lr", "SORT_KEYS": "lr", "MONKEY": "", "HOME_PWD": "x", "GOOGLE_CREDENTIALS": str(tmp_path),
+        "MONKEYS": "gorilla", "KEYBOARD": "german", "TOKENIZERS_PARALLELISM": "parallel", "OLDPWD": "/home/someone/work",
+    }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("OLDPWD", "/home/someone/work")
-    text = f"lr 0.1 in {tmp_path}, /home/someone/work"
+    text = f"lr 0.1 in {tmp_path}, /home/someone/work of a gorilla with german in parallel"
     assert redacted(text) == text
