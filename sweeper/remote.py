@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import fsspec
 
+from sweeper.redaction import has_password, without_password
+
 PATIENCE_SECONDS = 300.0  # for a storage that has answered before
 FIRST_SECONDS = 10.0  # for one that has not: its address may be wrong
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 5.0)
@@ -21,6 +23,10 @@ _OUTAGES = {
     "ResponseParserError",
 }  # the names of botocore's and aiohttp's classes, which share no base with each other or with OSError
 _CREDENTIALS = "Give the storage's keys by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile by AWS_PROFILE."
+_ELSEWHERE = (
+    "Leave it out of the URL, and give it in the environment as the storage's package reads it (for S3 AWS_ACCESS_KEY_ID and "
+    "AWS_SECRET_ACCESS_KEY), or in fsspec's own configuration, ~/.config/fsspec/conf.json."
+)
 T = TypeVar("T")
 
 
@@ -54,6 +60,11 @@ def open_filesystem(url: str) -> tuple[Any, str]:
         local = fsspec.filesystem("file")
         return local, local._strip_protocol(url)
     protocol = url.partition("://")[0]
+    if has_password(url):
+        raise StoreError(
+            f"storage {without_password(url)} came with a password or a token, which would be kept in names of files and in "
+            f"MLflow. {_ELSEWHERE}"
+        )
     # Listings are not remembered: other processes write too, and a stale one hides what they wrote.
     options = {} if protocol in ("file", "local") else {"use_listings_cache": False}
     try:

@@ -89,3 +89,13 @@ def test_other_answers_are_the_callers(error: Exception) -> None:
 def test_a_filesystem_that_nobody_knows_is_told() -> None:
     with pytest.raises(StoreError, match="Give a folder, or a URL such as s3://bucket/prefix"):
         Folder("nothing-known://x")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://me:s3cr3t@host/x", "memory://me:s3 cr3t/#s3cr3t@host/x", "simplecache::https://host/x?password=s3cr3t"],
+)
+def test_a_password_in_an_address_is_refused_unsaid(url: str) -> None:
+    with pytest.raises(StoreError, match="Leave it out of the URL") as raised:
+        Folder(url)
+    assert "cr3t" not in str(raised.value)
