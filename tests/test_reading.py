@@ -186,6 +186,9 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "resources: {gpu_per_trial: 1}", "f.yaml:4: resources.gpu_per_trial", ("did you mean `gpus_per_trial`?",),
     ),
     "unknown key in checkpoint": ("checkpoint: {second: 1}", "f.yaml:4: checkpoint.second", ("every_seconds",)),
+    "password with a space": (
+        "tracking: {uri: 'http://me:my s3cr3t@host:5000'}", "f.yaml:4: tracking.uri", ('"http://***@host:5000"', "as %20"),
+    ),
     "unknown key in tracking": ("tracking: {url: x}", "f.yaml:4: tracking.url", ("did you mean `uri`?",)),
     "word for a number": ("train: {lr: fast}", "f.yaml:4: train.lr", ('given "fast"', "allowed a number")),
     "float for a whole number": ("train: {epochs: 1.5}", "f.yaml:4: train.epochs", ("given 1.5", "whole number")),
@@ -593,6 +596,13 @@ def test_a_wrong_setting_is_told_as_the_user_wrote_it(case: str) -> None:
     (told,) = mistakes(BASE, setting)
     assert told.startswith(start), told
     assert word in told
+
+
+def test_the_file_of_a_database_may_have_a_space_in_its_name() -> None:
+    assert (
+        read(BASE + "tracking: {uri: 'sqlite:///my sweeps/mlflow.db'}\n").tracking.uri
+        == "sqlite:///my sweeps/mlflow.db"
+    )
 
 
 def test_mistakes_of_the_file_and_of_settings_are_told_together() -> None:

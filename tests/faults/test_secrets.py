@@ -73,7 +73,10 @@ tracking: {{uri: "{uri}"}}
 REFUSED = (
     ("plan", "mine.yaml", "--set", "model.name=leaky:unbuildable", "--set", "search.space={}"),
     ("run", "mine.yaml", "--set", f"tracking.uri=[http://me:{PASSWORD}{'x' * 60}@host]"),
+    ("run", "mine.yaml", "--set", f"tracking.uri=http://me:my {PASSWORD}@127.0.0.1:1"),
     ("run", "mine.yaml", "--set", f"data.root=https://me:{PASSWORD}@host/x.zip"),
+    ("run", "mine.yaml", "--storage", f"memory://me:{PASSWORD}@host/x", "--executor", "inline"),
+    ("doctor", "--storage", f"memory://me:{PASSWORD}@host/x"),
     ("status", "leaky", "--storage", f"ftp://me:{PASSWORD}@127.0.0.1:1/x"),
     ("status", f"http://me:{PASSWORD}@127.0.0.1:1/x"),
 )
