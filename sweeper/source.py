@@ -15,7 +15,7 @@ import yaml
 from sweeper.redaction import redacted
 
 Path = tuple[str | int, ...]
-MAX_NODES = 100_000  # a file of aliases to aliases would otherwise grow without bound
+MAX_NODES, MAX_CHARACTERS = 100_000, 10_000_000  # a file of aliases would otherwise grow without bound
 MAX_DEPTH = 50
 MAX_DIGITS = 1000
 
@@ -205,7 +205,7 @@ class _Converter:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.left = MAX_NODES
+        self.left, self.characters_left = MAX_NODES, MAX_CHARACTERS
 
     def convert(self, node: yaml.Node, path: Path) -> Any:
         self.left -= 1
@@ -228,7 +228,7 @@ class _Converter:
             if key_node.tag == _TAG + "merge":
                 self._merge(result, value_node, path)
                 continue
-            key = _encodable(_paired(str(key_node.value))) if isinstance(key_node, yaml.ScalarNode) else "?"
+            key = _encodable(self._text(key_node)) if isinstance(key_node, yaml.ScalarNode) else "?"
             if key in own:
                 self.source.places[(*path, key)] = f"{self.source.file}:{line}"
                 self.source.add((*path, key), f"this key was given already on line {own[key]}; keep one of the two")
@@ -246,7 +246,7 @@ class _Converter:
                 self.source.add(path, "`<<` merges a mapping; this is none")
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
-        paired, kind = _paired(str(node.value)), node.tag.removeprefix(_TAG)
+        paired, kind = self._text(node), node.tag.removeprefix(_TAG)
         text = _encodable(paired)
         if text != paired:
             self.source.add(path, "holds half a surrogate pair, which is no character")
@@ -258,6 +258,14 @@ class _Converter:
         except ValueError:  # `!!int word`, or an integer of thousands of digits
             self.source.add(path, f"{text[:40]!r} is not a {kind} that can be read")
             return text
+
+    def _text(self, node: yaml.Node) -> str:
+        """A scalar's text, which is counted anew for each alias of it."""
+        text = str(node.value)
+        self.characters_left -= len(text)
+        if self.characters_left < 0:
+            raise yaml.YAMLError(f"its values hold more than {MAX_CHARACTERS:,} characters")
+        return _paired(text)
 
 
 def _merged_first(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:

@@ -547,6 +547,13 @@ NOT_A_FILE: dict[str, tuple[str, str, str]] = {
         + "".join(f"{name}: &{name} [{', '.join([f'*{last}'] * 9)}]\n" for last, name in itertools.pairwise("abcdefghij")),
         "f.yaml", "more than 100,000 values",
     ),
+    "aliases of a long text": (
+        BASE + f"description: &a {'x' * 10_000}\nsearch: {{include: [{'*a, ' * 2000}]}}\n", "f.yaml", "10,000,000 characters",
+    ),
+    "aliases of a long key": (
+        BASE + f"train: &a {{? {'x' * 10_000} : 1}}\nsearch: {{include: [{'*a, ' * 2000}]}}\n", "f.yaml",
+        "10,000,000 characters",
+    ),
 }  # fmt: skip
 
 
