@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from models import CALLABLE, LIMITS, MODELS, from_torchvision
 from sweeper.experiment import DATASET_NAMES, INF, METHODS, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
-from sweeper.redaction import without_password
+from sweeper.redaction import names_host, without_password
 from sweeper.source import Path, Source, shown, unknown
 from sweeper.words import check_augment, check_class_weights, check_loss
 
@@ -51,8 +51,7 @@ def _check_data(source: Source) -> None:
 
 def _check_tracking(source: Source) -> None:
     uri = source.at(("tracking", "uri"))
-    is_address = isinstance(uri, str) and "://" in uri and not uri.startswith("sqlite:")  # that is a file's path
-    if is_address and re.search(r"\s", uri):
+    if isinstance(uri, str) and names_host(uri) and re.search(r"\s", uri):
         given = shown(without_password(uri))
         source.add(("tracking", "uri"), f"given {given}, which has spaces in it; write each of them as %20")
 

@@ -32,13 +32,18 @@ _BASE64 = "[A-Za-z0-9+/=]*"
 
 
 def without_password(uri: str) -> str:
-    """A whole URI without its user name, password and tokens; a space in it is written as `%20`."""
-    return without_passwords(re.sub(r"\s", "%20", uri) if "://" in uri else uri)
+    """A whole URI without its user name, password and tokens; a space in a host's is written as `%20`."""
+    return without_passwords(re.sub(r"\s", "%20", uri) if names_host(uri) else uri)
 
 
 def without_passwords(text: str) -> str:
     """A text without the user names, passwords and tokens of the URIs in it."""
     return _SECRET.sub(rf"\1{HIDDEN}", _USER.sub(f"://{HIDDEN}@", text))
+
+
+def names_host(uri: str) -> bool:
+    """Whether a URI may have an account before a host; a path and the URI of a file have none, and may have spaces."""
+    return "://" in uri and not uri.startswith(("sqlite", "file:"))
 
 
 def has_password(uri: str) -> bool:

@@ -62,7 +62,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     protocol = url.partition("://")[0]
     if has_password(url):
         raise StoreError(
-            f"storage {without_password(url)} came with a password or a token, which would be kept in names of files and in "
+            f"storage {without_password(url)} came with a password or a token, which would be kept in names of folders and in "
             f"MLflow. {_ELSEWHERE}"
         )
     # Listings are not remembered: other processes write too, and a stale one hides what they wrote.

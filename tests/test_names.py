@@ -123,6 +123,11 @@ def test_a_whole_uri_has_a_password_and_loses_it(password: str, uri: str) -> Non
     assert without_password(whole) == uri.partition("://")[0] + ("://h/x?password=***" if "?" in uri else "://***@host")
 
 
+@pytest.mark.parametrize("uri", ["sqlite:////my sweeps/mlflow.db", "file:///my runs", "my runs", "http://host:5000/x"])
+def test_what_has_no_password_stays_as_it_is(uri: str) -> None:
+    assert without_password(uri) == uri
+
+
 @pytest.mark.parametrize(
     "uri",
     ["s3://bucket/a:b@c", "ftp://host:21/a@b", "abfs://c@account.dfs/x", "sftp://me@host/x", "/a:b@c", "memory://a"],
