@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console
-
 from models.code import code_of
 from sweeper import costs
 from sweeper.costs import Cost, Measured
@@ -18,6 +16,7 @@ from sweeper.launch.share import Share, share_of
 from sweeper.progress import duration
 from sweeper.space import Space, setting_steps
 from sweeper.store import Sweep
+from sweeper.terminal import Terminal
 from sweeper.training.machine import decide, kind_here, processor
 from sweeper.trial import TrialState, canonical_json, config_for, settings_for
 
@@ -155,7 +154,7 @@ def _seconds(
 
 def print_plan(plan: Plan) -> None:
     """The plan for people, on stdout."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Terminal(highlight=False, soft_wrap=True)
     ended = ", ".join(f"{count} {state}" for state, count in plan.ended.items())
     console.print(f"{plan.name}: {plan.trials} trials, {plan.left} to run{f' ({ended} already)' if ended else ''}")
     for model in plan.models:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -10,13 +11,18 @@ import pytest
 import yaml
 from folders import write_sweep
 from rich.console import Console
+from rich.control import Control
+from rich.text import Text
 
 from sweeper.cli import app
+from sweeper.exports import export
 from sweeper.progress import View, duration
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
+from sweeper.terminal import Terminal, printable
 from sweeper.trial import Trial, TrialState
 from tests.command import ROOT, here, sweeper
+from tests.images import class_files, write_folder
 
 FILE = """
 name: small
@@ -230,6 +236,57 @@ def test_view_in_a_terminal_has_a_line_a_running_trial_and_the_best_so_far() -> 
     assert "0/8 trials" in text
     assert text.count("epoch 1/3") == 2
     assert "best val/top1 0.5000  lr=0.2 seed=2" in text
+
+
+ESCAPES = "x\x1b]0;pwned\x07\x1b[2J\x9b31m\u202etxt"
+
+
+def test_no_name_of_a_class_or_file_commands_the_terminal(tmp_path: Path) -> None:
+    images = write_folder(tmp_path / "images", dict(class_files(ESCAPES, "cat", each=9)))
+    (images / ESCAPES / f"{ESCAPES}.jpg").touch()
+    file = tmp_path / "mine.yaml"
+    data = {"name": "folder", "root": str(images), "image_size": 8, "augment": [], "on_corrupt": "skip"}
+    model, train = {"name": "tests.tiny:linear"}, {"epochs": 1}
+    file.write_text(json.dumps({"name": "mine", "data": data, "model": model, "train": train}))
+    for words, expect in (
+        (("plan", file), 0),
+        (("run", file, "--executor", "inline"), 0),
+        (("results", "mine", "--per-class"), 0),
+        (("plan", file, "--set", "data.on_corrupt=fail"), 2),
+    ):
+        done = here(*words, "--storage", tmp_path, expect=expect)
+        assert "x ]0;pwned" in done.stdout + done.stderr, words
+        assert printable(done.stdout + done.stderr) == done.stdout + done.stderr
+
+
+def test_no_name_of_a_trial_commands_the_terminal(tmp_path: Path) -> None:
+    sweep = write_sweep(str(tmp_path), space={"model.tag": [ESCAPES]})
+    sweep.folder.write("experiment.yaml", FILE.replace("small", "synthetic").encode())
+    for words in (("list",), ("status", "synthetic")):
+        told = here(*words, "--storage", tmp_path).stdout
+        assert "=x ]0;pwned" in told
+        assert printable(told) == told
+
+
+def test_exports_are_whole_but_where_they_would_command_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.DataFrame({"class": [ESCAPES]})
+    export(table, "csv", None)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    export(table, "csv", None)
+    assert capsys.readouterr().out == f'class\n"{ESCAPES}"\nclass\n"{printable(ESCAPES)}"\n'
+
+
+def test_a_terminal_has_its_own_colours_and_no_one_else_s() -> None:
+    terminal = Terminal(file=io.StringIO(), force_terminal=True, color_system="standard", highlight=False)
+    terminal.print(Text(f"two\nlines{ESCAPES}", "yellow"), f"plain{ESCAPES}")
+    terminal.control(Control.home())
+    shown = terminal.file.getvalue()
+    assert "\x1b[33mtwo" in shown
+    assert shown.endswith("\x1b[H")
+    assert set(re.findall(r"\x1b\S*?[A-Za-z]", shown)) == {"\x1b[33m", "\x1b[0m", "\x1b[H"}
+    assert "\x9b" not in shown
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(7.4, "7 s"), (89, "89 s"), (600, "10 min"), (12_000, "3 h 20 min")])

@@ -28,10 +28,12 @@ def main() -> None:
 
 def _told(error: Exception) -> int:
     """Tell of an error on stderr; returns the exit code."""
+    from sweeper.terminal import printable
+
     if not _is_for_users(error):
-        traceback.print_exception(error)
+        print(printable("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         return BUG
-    print(f"sweeper: {error}", file=sys.stderr)
+    print(printable(f"sweeper: {error}"), file=sys.stderr)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         print("Make room on that disk, then run the same command again; what was saved is kept.", file=sys.stderr)
     return BAD_INPUT

@@ -15,12 +15,13 @@ def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) 
     """The sweeps there are."""
     from sweeper.progress import standing
     from sweeper.store import sweeps
+    from sweeper.terminal import printable
 
     rows = [standing(sweep, stored(sweep)) for sweep in sweeps(storage)]
     if as_json:
         print(json.dumps(rows, indent=1))
     for row in [] if as_json else rows:
-        print(f"{row['name']}: {row['told']}")
+        print(printable(f"{row['name']}: {row['told']}"))
     if not rows and not as_json:
         console().print(f"there are no sweeps in {storage}; start one with: sweeper run FILE")
 
@@ -29,10 +30,11 @@ def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) 
 def status(name: NameArgument, storage: StorageOption = STORAGE, as_json: JsonOption = False) -> None:
     """How far a sweep is."""
     from sweeper.progress import standing
+    from sweeper.terminal import printable
 
     sweep = existing(storage, name)
     row = standing(sweep, stored(sweep))
-    print(json.dumps(row, indent=1) if as_json else f"{row['name']}: {row['told']}")
+    print(json.dumps(row, indent=1) if as_json else printable(f"{row['name']}: {row['told']}"))
 
 
 @app.command()

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 def console() -> "Console":
     """Progress and words for the person go to stderr; data to stdout."""
-    from rich.console import Console
+    from sweeper.terminal import Terminal
 
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    return Terminal(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def output_console() -> "Console":
     """Where data for the person go: stdout, plain text in a pipe or with NO_COLOR."""
-    from rich.console import Console
+    from sweeper.terminal import Terminal
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal has no letters for
-    return Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+    return Terminal(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
 
 
 def read(file: Path, settings: list[str] | None) -> "Experiment":

@@ -16,6 +16,7 @@ from sweeper.exports.values import ExportError as ExportError
 from sweeper.exports.workbook import to_xlsx
 from sweeper.source import unknown
 from sweeper.store import Folder
+from sweeper.terminal import printable
 
 FORMATS: dict[str, Callable[[pd.DataFrame, str], str | bytes]] = {
     "csv": lambda table, _: to_csv(table),
@@ -61,7 +62,7 @@ def export(table: pd.DataFrame, format: str, path: str | None, title: str = "tab
     else:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(encoding="utf-8")  # data are UTF-8 whatever the terminal is
-        sys.stdout.write(content)
+        sys.stdout.write(printable(content) if sys.stdout.isatty() else content)
 
 
 def _write(path: str, content: bytes) -> None:
