@@ -94,6 +94,23 @@ def test_mlflow_loads_the_per_class_table_of_every_run_once(
     assert len(of_all) == 3 * 2 * 8
 
 
+def test_a_table_downloaded_from_mlflow_runs_no_formula_and_the_folders_is_as_it_was(
+    tmp_path: Path, database: Path, uri: str, loading: MlflowClient
+) -> None:
+    sweep = a_sweep(tmp_path, 1, classes=["=1+1|cmd", "frog;@x", 'quo"te, comma', "cat"])
+    key = sweep.records()[0].trial.key
+    folder = sweep.trial(key).artifacts
+    folder.write("confusion.csv", b"true\\predicted,=1+1|cmd,cat\n=1+1|cmd,1,0\ncat,0.5,\n")
+    kept = {name: folder.read(name) for name in ("per_class.csv", "confusion.csv")}
+    publish(sweep, uri)
+    run_id = run_of(database, sweep, key)["run_uuid"]
+    loaded = {name: Path(loading.download_artifacts(run_id, name, str(tmp_path))).read_text() for name in kept}
+    assert loaded["confusion.csv"] == "true\\predicted,'=1+1|cmd,cat\n'=1+1|cmd,1,0\ncat,0.5,\n"
+    plain = kept["per_class.csv"].decode().replace("\r\n", "\n")
+    assert loaded["per_class.csv"] == plain.replace("=1+1", "'=1+1").replace("frog;@x", '"frog;\'@x"')
+    assert {name: folder.read(name) for name in kept} == kept
+
+
 def test_the_parent_shows_a_table_that_mlflow_loads(
     tmp_path: Path, database: Path, uri: str, loading: MlflowClient
 ) -> None:

@@ -2,16 +2,12 @@
 
 import json
 import math
-import re
 from typing import Any
 
 import pandas as pd
 
 from sweeper.exports.values import is_missing, rows, text
-
-# A spreadsheet may trim what is blank or invisible, and split at a semicolon or tab as its country does.
-BLANK = r"[\s\0\u200b-\u200f\u2060-\u2069\ufeff]*"
-FORMULA = re.compile(rf"^(?=[\t\r\n])|(^|[;\t\r\n])(?={BLANK}[=+\-@＝＋－＠])")
+from sweeper.spreadsheet import cell, harmless
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -22,10 +18,7 @@ def to_csv(table: pd.DataFrame) -> str:
 
 def _csv_cell(value: Any) -> str:
     words = text(value)
-    if not isinstance(value, bool | int | float):
-        words = FORMULA.sub(r"\1'", words)
-    is_quoted = any(character in words for character in ',;"\t\r\n') or words != words.strip()
-    return '"' + words.replace('"', '""') + '"' if is_quoted else words
+    return cell(words if isinstance(value, bool | int | float) else harmless(words))
 
 
 def to_json(table: pd.DataFrame) -> str:

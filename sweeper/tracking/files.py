@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from sweeper.folder import TEMPORARY, Folder
 from sweeper.left import Artifacts
+from sweeper.spreadsheet import harmless_csv
 from sweeper.store import Sweep
 from sweeper.tracking.tables import per_class_json
 from sweeper.trial import canonical_json
@@ -44,9 +45,12 @@ def fingerprint_of(sizes: Mapping[str, int]) -> str:
 
 
 def contents(artifacts: Artifacts) -> dict[str, bytes]:
-    """The files by name, with the per-class table in the form of `mlflow.log_table` too. Raises StoreError for a damaged one."""
+    """The files by name, with the per-class table in the form of `mlflow.log_table` too. Raises StoreError for a damaged one.
+
+    CSV files are for spreadsheets here: in the trial's folder they stay as they are.
+    """
     there = [name for name in sizes(artifacts) if artifacts.exists(name)]
     files = {name: artifacts.read(name) for name in dict.fromkeys([*there, *(artifacts.checksums or ())])}
     if "per_class.csv" in files:
         files[PER_CLASS] = per_class_json(files["per_class.csv"])
-    return files
+    return {name: harmless_csv(content) if name.endswith(".csv") else content for name, content in files.items()}
