@@ -7,8 +7,9 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from functools import partial
+from pathlib import Path
 
 import ray
 
@@ -43,6 +44,8 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head |
     `timeout`, Slurm and systemd send SIGTERM to a whole family of processes, and a terminal that closes SIGHUP. A cluster
     of our own does not hear them (as Ray does with SIGINT): it is needed until the trials have saved, and ends with us.
     """
+    if not address:
+        _keep_token()
     quiet = QUIET if address else QUIET | QUIET_HERE
     os.environ.update({name: value for name, value in quiet.items() if name not in os.environ})
     others = children(os.getpid())
@@ -75,6 +78,18 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head |
         else:
             threading.Thread(target=_end, args=(own,), name="ending Ray", daemon=True).start()
             ray.shutdown()
+
+
+def _keep_token() -> None:
+    """Make the file of Ray's token ours alone, as yet empty if it is new: whoever reads it can join a cluster of ours.
+
+    Ray itself makes it, and its folder, with the permissions of any file, and leaves those of a file that is there.
+    """
+    token = Path(os.path.expanduser("~/.ray/auth_token"))
+    with suppress(OSError):  # no home of ours, or another's file: Ray says so where it needs it
+        token.parent.mkdir(mode=0o700, exist_ok=True)
+        token.touch(mode=0o600)
+        token.chmod(0o600)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 The long form runs on Ray and publishes to a real server, and searches Ray's logs and the arguments of all processes too.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -258,6 +259,38 @@ def test_a_secret_is_known_in_base64(user: str, secret: str, monkeypatch: pytest
     for text in (f"{user}:{secret}", f"{user}:{secret}:x", f"{user}:{secret}:and more"):
         encoded = b64encode(text.encode()).decode()
         assert redacted(f"Authorization: Basic {encoded}, refused") == "Authorization: Basic ***, refused"
+
+
+STARTING = """
+import os
+from pathlib import Path
+from sweeper.launch import import_ray
+_, connection = import_ray(None)
+with connection.cluster(None):
+    token = Path.home() / ".ray" / "auth_token"
+    print(oct(token.parent.stat().st_mode & 0o777), oct(token.stat().st_mode & 0o777), len(token.read_text()) >= 32)
+    print(oct(os.umask(0)))
+"""
+
+
+@pytest.mark.parametrize(("before", "told"), [(None, "0o700 0o600 True"), ("0" * 32, "0o755 0o600 True")])
+def test_nobody_else_reads_the_token_of_a_cluster_of_our_own(tmp_path: Path, before: str | None, told: str) -> None:
+    if before is not None:
+        token = tmp_path / ".ray" / "auth_token"
+        token.parent.mkdir(mode=0o755)
+        token.write_text(before)
+        token.chmod(0o644)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run(
+        [sys.executable, "-c", STARTING],
+        env={**environment, "HOME": str(tmp_path)},
+        umask=0o022,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == (f"{told}\n0o22\n", "")
 
 
 def test_words_that_are_no_secrets_stay(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
