@@ -157,6 +157,17 @@ def test_secrets_in_kubernetes_are_those_that_are_made_and_no_clusters_own() -> 
     assert all(file.name in README for file in MANIFESTS)
 
 
+def test_only_the_driver_knows_mlflow_and_its_password() -> None:
+    """A trial's code runs on the workers. KubeRay runs a job's entrypoint on the head, as `kubectl exec` does."""
+    services = {name: yaml.safe_dump(service) for name, service in compose()["services"].items()}
+    rays = {"ray-head", "worker-cpu", "worker-gpu", "sweeper"}
+    for word in ("MLFLOW_TRACKING_URI", "mlflow_credentials"):
+        assert {name for name in rays if word in services[name]} == {"sweeper"}
+        for head, *workers in map(groups, documents(*CLUSTERS)):
+            assert word in yaml.safe_dump(head)
+            assert not any(word in yaml.safe_dump(group) for group in workers)
+
+
 @pytest.mark.parametrize("file", CLUSTERS, ids=lambda file: file.name)
 def test_workers_are_of_one_kind_with_gpus_or_without(file: Path) -> None:
     """`gpus_per_trial: auto` asks for a CPU until a node is there, and takes the kind that comes."""
