@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sweeper import experiment as tables
-from sweeper.experiment import Data, Experiment, named_of, to_plain
+from sweeper.experiment import Data, Experiment, Objective, named_of, to_plain
 from sweeper.reading import read_experiment
 from sweeper.search import Search, goes_on
 from sweeper.search import study as pieces
@@ -90,6 +90,7 @@ class World:
     slots: int = 1
     deaths: float = 0.0  # how often a worker dies and is retried
     accidents: bool = True  # whether some trials diverge and some fail
+    rarity: int = 11  # one trial in so many diverges
     lives: Iterator[int] = field(default_factory=lambda: iter(()))
     disk: dict[str, Files] = field(default_factory=dict)
     left: float = math.inf
@@ -164,7 +165,7 @@ class Driver:
         else:
             rows = (*(rows or ()), row_of(files.trial, len(rows or ()) + 1))
             self.world.instant()
-            if self.world.accidents and len(rows) == 3 and int(files.trial.key, 16) % 11 == 0:
+            if self.world.accidents and len(rows) == 3 and int(files.trial.key, 16) % self.world.rarity == 0:
                 rows[-1]["val/loss"] = math.nan  # an epoch that no checkpoint ever holds, as in `fit`
                 self.end(files, TrialState.DIVERGED, rows)
                 return
@@ -194,7 +195,8 @@ class Driver:
 
 def result_of(state: TrialState, rows: tuple[Row, ...], of: Experiment) -> Result:
     metric = of.objective.metric
-    best = max(row[metric] for row in rows) if of.objective.mode == "max" else min(row[metric] for row in rows)
+    values = [row[metric] for row in rows if math.isfinite(row[metric])]
+    best = max(values) if of.objective.mode == "max" else min(values)
     return Result(state, {metric: best}, rows, pruning=to_plain(of.pruning) if state is TrialState.PRUNED else None)
 
 
@@ -268,8 +270,10 @@ class TestEverySearch:
             assert next(lives, None) is None
             assert world.outcome == undisturbed.outcome
 
-    def test_a_rebuilt_study_is_the_one_that_was_lost(self, subject: Experiment) -> None:
-        world = World(subject, self.window, slots=3)
+    @pytest.mark.parametrize("objective", [Objective("val/top1", "max"), Objective("val/loss", "min")])
+    def test_a_rebuilt_study_is_the_one_that_was_lost(self, subject: Experiment, objective: Objective) -> None:
+        """Also where the row that a trial diverged with has no value to be judged by, and the one before was judged."""
+        world = World(replace(subject, objective=objective), self.window, slots=3, rarity=4)
         driver = Driver(world)
         for turn in range(10**6):
             is_over = not driver.step()

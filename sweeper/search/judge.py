@@ -95,7 +95,8 @@ class Judge:
 
     def replay(self, trial: Trial, result: Result) -> None:
         """Take in how a trial ended in an earlier run."""
-        if self.marks and result.state is not TrialState.DIVERGED:  # such a trial ends without being judged
+        diverged = result.history[-1:] if result.state is TrialState.DIVERGED else ()  # a row that is not judged
+        if self.marks and not self._objective_values(diverged):
             self.should_prune(trial)
         self.tell(trial, result)
 
