@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from sweeper.causes import cause, is_out_of_gpu_memory
+from sweeper.causes import cause, is_of_files, is_out_of_gpu_memory
 from sweeper.experiment import Experiment
 from sweeper.folder import FULL
 from sweeper.redaction import redacted
@@ -173,7 +173,8 @@ class Driver:
 
         What its node did, not itself (`is_own`), counts as a try only where the trial has got no further since the last time.
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`. One that ran out of memory on a
-        GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says.
+        GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says. Files that broke
+        a trial stop a sweep with a pruner or a sampler, which would decide otherwise than with them mended.
         """
         with self.storing(trial):
             self._fail(trial, redacted(error), is_own)  # a worker elsewhere has another environment
@@ -182,6 +183,10 @@ class Driver:
         told, folder = cause(error), self.sweep.trial(trial.key)
         if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
             self._give_up(told.removeprefix(STORAGE_OUT))
+        elif (
+            is_of_files(error) and self.search.window is not None
+        ):  # others would be judged or drawn without this trial
+            self._give_up(told.partition(": ")[2])
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
             return

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sweeper.left import TABLES
 from sweeper.store import StoreError, Sweep
 from sweeper.training import histograms
+from sweeper.trial import TrialState
 from tests.command import check_mlflow, here, table
 
 EXPERIMENT = """
@@ -22,6 +23,15 @@ model: {name: one_hidden, hidden: 8}
 train: {epochs: 2, batch_size: 64}
 search: {space: {lr: [0.1, 0.03]}}
 artifacts: {models: all, histograms: 1}
+"""
+PRUNING = """
+name: grid
+data: {name: digits, image_size: 8, classes: 3}
+model: {name: one_hidden, hidden: 8}
+train: {epochs: 3, batch_size: 64}
+search: {space: {lr: [0.001, 0.1, 0.01, 0.03, 0.02]}}
+pruning: {name: median, n_startup_trials: 1}
+artifacts: {models: none}
 """
 BORROWING = EXPERIMENT.replace("grid", "borrowing").replace("train: {", "train: {class_weights: {from_sweep: grid}, ")
 DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
@@ -176,6 +186,33 @@ def test_a_damaged_checkpoint_is_named_and_with_it_gone_the_same_command_trains_
     here(*command, "--storage", storage)
     assert table(storage, "grid") == table(ended, "grid")
     check_mlflow(storage, 2)
+
+
+def test_a_damaged_checkpoint_stops_a_sweep_that_prunes_before_others_are_judged_without_its_trial(
+    tmp_path: Path,
+) -> None:
+    whole = tmp_path / "whole"
+    (tmp_path / "grid.yaml").write_text(PRUNING)
+    command = ("run", tmp_path / "grid.yaml", "--executor", "inline", "--storage")
+    here(*command, whole)
+    storage = shutil.copytree(whole, tmp_path / "storage")
+    _, begun, *later = [
+        storage / "grid" / "trials" / record.trial.key for record in Sweep(str(whole), "grid").records()
+    ]
+    for folder in later:
+        shutil.rmtree(folder)
+    (begun / "result.json").unlink()
+    torn = begun / "checkpoint.pt"
+    torn.write_bytes(b"torn")
+    for _ in range(2):
+        done = here(*command, storage, expect=3)
+        assert f"{torn} is damaged: its checksum is wrong. Remove it" in done.stderr.replace("\n", "")
+        assert "Go on with" in done.stderr
+        assert [record.state for record in Sweep(str(storage), "grid").records()[1:]] == [TrialState.WAITING]
+    torn.unlink()
+    here(*command, storage)
+    assert table(storage, "grid") == table(whole, "grid")
+    check_mlflow(storage, 5)
 
 
 def test_a_damaged_identity_of_a_sweep_is_told_before_anything_trains(ended: Path, best: str, tmp_path: Path) -> None:
