@@ -7,6 +7,8 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +25,17 @@ def code_of(name: str) -> str | None:
 
 @cache
 def code_at(path: str) -> str:
-    """SHA-256, 16 digits of it, of the code that "package.module:callable" was imported from in this process.
+    """SHA-256, 16 digits of it, of the code that "package.module:callable" is imported from in this process.
 
-    That is its module and the user's own modules which that imports, without comments, docstrings and layout; not
-    installed packages. Raises ModelError when there is no such callable.
+    That is its module and the user's own modules which that imports, within its functions too, without comments,
+    docstrings and layout; not installed packages. Raises ModelError when there is no such callable.
     """
     user_callable(path)
     first = path.partition(":")[0]
     trees, waiting = dict[str, ast.AST](), [first, *_above(first)]
     while waiting:
         name = waiting.pop()
-        file = getattr(sys.modules.get(name), "__file__", None)
+        file = _file(name)
         if name in trees or not file or not file.endswith(".py") or (name != first and not _is_own(name, file)):
             continue
         trees[name] = ast.parse(Path(file).read_bytes())
@@ -41,6 +43,26 @@ def code_at(path: str) -> str:
         waiting += [part for found in _imported(trees[name], name, is_package) for part in (found, *_above(found))]
     text = json.dumps([[name, _plain(trees[name])] for name in sorted(trees)])
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:DIGITS]
+
+
+def _file(name: str) -> str | None:
+    """Where a module's code is, imported yet or not: what a function imports comes when it is first called."""
+    if module := sys.modules.get(name):
+        return getattr(module, "__file__", None)
+    spec = _spec(name)
+    return spec.origin if spec else None
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """As `importlib.util.find_spec`, but without importing the packages above, and None for what cannot be looked for."""
+    above = name.rpartition(".")[0]
+    try:
+        if not above:
+            return find_spec(name)
+        package = _spec(above)
+        return PathFinder.find_spec(name, package.submodule_search_locations or ()) if package else None
+    except (ImportError, ValueError):
+        return None
 
 
 def _above(name: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What was changed between two runs of a sweep, what is said of it, and what is done: nothing is mixed, nothing is lost."""
 
+import importlib
 import json
 import os
 import shutil
@@ -27,8 +28,15 @@ from torch import nn
 from own_layers import head
 
 def network(classes):
+    from own_parts.ends import end
     # one layer
-    return nn.Sequential(nn.Flatten(), head(classes))
+    return nn.Sequential(nn.Flatten(), head(classes), end())
+"""
+ENDS = """
+from torch import nn
+
+def end():
+    return nn.Identity()
 """
 LAYERS = """
 from torch import nn
@@ -45,6 +53,9 @@ def write(folder: Path) -> None:
     (folder / "changed.yaml").write_text(EXPERIMENT)
     (folder / "own_network.py").write_text(NETWORK)
     (folder / "own_layers.py").write_text(LAYERS)
+    (folder / "own_parts").mkdir(exist_ok=True)
+    (folder / "own_parts" / "__init__.py").touch()
+    (folder / "own_parts" / "ends.py").write_text(ENDS)
     for name in ("cat", "dog"):
         (folder / "images" / name).mkdir(parents=True)
         for number in range(16):
@@ -58,7 +69,7 @@ def fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None
 
     def forget() -> None:
         code_at.cache_clear()
-        for name in ("own_network", "own_layers"):
+        for name in ("own_network", "own_layers", "own_parts", "own_parts.ends"):
             sys.modules.pop(name, None)
 
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -155,8 +166,9 @@ CHANGES = [  # what was changed, what is said, trials in the folder, trials in t
     ("a comment", replaced("own_network.py", "# one layer", "# a single layer"), UNCHANGED, 4, 4),
     ("the network", replaced("own_network.py", "nn.Flatten()", "nn.Flatten(), nn.Dropout(0.1)"), CODE, 8, 4),
     ("what it imports", replaced("own_layers.py", "192, classes)", "192, classes, bias=False)"), CODE, 8, 4),
+    ("what its function imports", replaced("own_parts/ends.py", "nn.Identity()", "nn.Tanh()"), CODE, 8, 4),
 ]  # fmt: skip
-QUICK = ("the epochs", "a pixel", "what it imports")
+QUICK = ("the epochs", "a pixel", "what it imports", "what its function imports")
 
 
 @pytest.mark.parametrize(("what", "change", "said", "kept", "shown"), CHANGES, ids=[change[0] for change in CHANGES])
@@ -189,6 +201,18 @@ def test_what_was_changed_is_said_and_never_mixed(
     assert UNCHANGED in again
     assert ("kept, and left out" in again) == (kept > TRIALS)
     assert table(storage, "changed") == before
+
+
+def test_the_code_is_the_same_whatever_has_been_imported_already(
+    tmp_path: Path, fresh_modules: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_at("own_network:network")
+    assert "own_parts" not in sys.modules
+    importlib.import_module("own_parts.ends")
+    code_at.cache_clear()
+    assert code_at("own_network:network") == before
 
 
 @pytest.mark.parametrize(
