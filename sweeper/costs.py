@@ -7,14 +7,13 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import sweeper
 from sweeper.folder import Folder, StoreError
 from sweeper.hardware import cores_here, cpu_facts
 from sweeper.trial import canonical_json
+from sweeper.versions import told_versions
 
 LASTING_SECONDS = 24 * 3600.0
 
@@ -61,15 +60,8 @@ def keep(cache: Path, asked: Mapping[str, Any], cost: Cost) -> Measured:
 
 def _name(asked: Mapping[str, Any]) -> str:
     here = {
-        "software": [sweeper.__version__, *map(version, ("torch", "torchvision")), _own_files()],
+        "software": told_versions(),
         "machine": [platform.node(), cpu_facts().get("model name"), cpu_facts().get("flags"), cores_here()],
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
     return hashlib.sha256(canonical_json({"asked": asked, "here": here}).encode()).hexdigest()[:16] + ".json"
-
-
-def _own_files() -> list[tuple[str, int, int]]:
-    """The files of which a trial's step is made, so that a cost is not told of code that has been edited since."""
-    home = Path(sweeper.__file__).parent
-    files = sorted([*(home / "training").glob("*.py"), *(home.parent / "models").glob("*.py")])
-    return [(file.name, about.st_size, about.st_mtime_ns) for file in files for about in [file.stat()]]

@@ -4,8 +4,8 @@ import platform
 import subprocess
 from importlib import metadata
 
-from sweeper import __version__
 from sweeper.store import Sweep
+from sweeper.versions import told_versions
 
 
 def git_state() -> dict[str, str]:
@@ -17,21 +17,21 @@ def git_state() -> dict[str, str]:
 
 
 def note_code(sweep: Sweep) -> str:
-    """Keep, in the sweep folder's `code.json`, by which code its trials run, if that is new.
+    """Keep, in the sweep folder's `code.json`, by which code and versions its trials run, if that is new.
 
     Returns what is to be said of it: nothing, unless earlier trials ran by other code.
     """
     git = git_state()
     commit = f", commit {git['commit'][:12]}{' with uncommitted changes' if git['changes'] else ''}" if git else ""
-    known, code = codes(sweep), f"sweeper {__version__}{commit}"
+    known, code = codes(sweep), f"{told_versions()}{commit}"
     if code in known:
         return ""
     sweep.folder.write_json("code.json", {"code": [*known, code]})
-    return f"earlier trials ran by {'; '.join(known)}, these by {code}" if known else ""
+    return f"this sweep began with {known[0]}; now it goes on with {code}: their results may differ" if known else ""
 
 
 def codes(sweep: Sweep) -> list[str]:
-    """What `note_code` kept: "sweeper 0.1.0, commit 0123456789ab", from the first run on."""
+    """What `note_code` kept: "sweeper 0.1.0 (code 0123abcd), torch 2.15.0, ..., commit 0123456789ab", from the first run on."""
     return sweep.folder.parsed("code.json", _codes) if sweep.folder.exists("code.json") else []
 
 

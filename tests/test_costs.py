@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeper import costs
+from sweeper import costs, versions
 from sweeper.costs import Cost, keep, recall
 from sweeper.folder import Folder, sealed_json
 from tests.command import here, sweeper
@@ -37,7 +37,7 @@ def test_another_machine_or_other_software_measures_anew(tmp_path: Path, monkeyp
     with monkeypatch.context() as other:
         other.setattr(costs, "cores_here", lambda: 1000)
         assert recall(tmp_path, ASKED) is None
-    monkeypatch.setattr(costs, "version", lambda package: "99.0")
+    monkeypatch.setattr(versions, "version", lambda package: "99.0")
     assert recall(tmp_path, ASKED) is None
 
 

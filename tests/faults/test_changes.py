@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ import pytest
 from PIL import Image
 
 from models.code import code_at
+from sweeper import versions
+from sweeper.provenance import codes
+from sweeper.store import Sweep
+from sweeper.versions import own_code
 from tests.command import check_mlflow, ended, here, table
 
 EXPERIMENT = """
@@ -201,6 +206,33 @@ def test_what_was_changed_is_said_and_never_mixed(
     assert UNCHANGED in again
     assert ("kept, and left out" in again) == (kept > TRIALS)
     assert table(storage, "changed") == before
+
+
+def test_other_versions_of_what_computes_are_said_and_kept(
+    folder: Path, fresh_modules: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "began with" not in run(folder)
+    with monkeypatch.context() as other:
+        other.setattr(versions, "version", lambda package: "99.0" if package == "Pillow" else version(package))
+        assert "began with" not in run(folder)  # nothing is left, and so nothing is mixed
+        in_file("[0.1, 0.05]", "[0.1, 0.05, 0.01]")(folder)
+        fresh_modules()
+        told = run(folder)
+    began, now = codes(Sweep(str(folder / "sweeps"), "changed"))
+    assert f"this sweep began with {began}; now it goes on with {now}: their results may differ" in told
+    assert now == began.replace(f"Pillow {version('Pillow')}", "Pillow 99.0")
+    assert {word.split()[0] for word in began.split(", ")} >= {"sweeper", "torch", "torchvision", "numpy", "Pillow"}
+
+
+@pytest.mark.parametrize("name", ["models/code.py", "sweeper/training/new.py"])
+def test_this_project_s_own_code_is_known_by_what_is_in_its_files(name: str, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "sweeper" / "training").mkdir(parents=True)
+    (tmp_path / "models" / "code.py").write_text("a = 1\n")
+    before = own_code(tmp_path)
+    (tmp_path / name).write_text("a = 2\n")
+    own_code.cache_clear()
+    assert own_code(tmp_path) != before
 
 
 def test_the_code_is_the_same_whatever_has_been_imported_already(
