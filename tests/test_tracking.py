@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -440,12 +441,53 @@ def test_what_is_published_is_remembered_without_its_password(tmp_path: Path, ur
         assert not is_published(sweep, sweep.records(), secret)
 
 
-def test_a_database_that_is_gone_has_nothing_published(tmp_path: Path, database: Path, uri: str) -> None:
+def half(database: Path) -> None:
+    database.write_bytes(database.read_bytes()[: database.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b""), half])
+def test_a_database_that_is_gone_or_damaged_has_nothing_published(
+    tmp_path: Path, database: Path, uri: str, damage: Callable[[Path], object]
+) -> None:
     sweep = a_sweep(tmp_path, 1)
+    publish(sweep, uri)
     note_published(sweep, sweep.records(), uri)
     assert is_published(sweep, sweep.records(), uri)
-    database.unlink()
+    damage(database)
     assert not is_published(sweep, sweep.records(), uri)
+
+
+def test_a_database_that_was_made_anew_for_another_sweep_has_nothing_of_this_one(
+    tmp_path: Path, empty: Path, database: Path, uri: str
+) -> None:
+    sweep = a_sweep(tmp_path, 2)
+    publish(sweep, uri)
+    note_published(sweep, sweep.records(), uri)
+    shutil.copy(empty, database)
+    publish(a_sweep(tmp_path / "other", 2), uri)
+    assert not is_published(sweep, sweep.records(), uri)
+    publish(sweep, uri)
+    assert is_published(sweep, sweep.records(), uri)
+
+
+def test_an_empty_file_is_made_a_database(tmp_path: Path, database: Path, uri: str) -> None:
+    database.write_bytes(b"")
+    sweep = a_sweep(tmp_path, 1)
+    assert publish(sweep, uri).missing == []
+    assert_published(database, sweep)
+
+
+@pytest.mark.parametrize("damage", [half, lambda file: file.write_bytes(b"\0" * 100)])
+def test_a_damaged_database_is_named_with_what_to_do(
+    tmp_path: Path, database: Path, uri: str, damage: Callable[[Path], object]
+) -> None:
+    sweep = a_sweep(tmp_path, 1)
+    publish(sweep, uri)
+    damage(database)
+    publisher = publish(sweep, uri)
+    assert publisher.missing
+    assert f"{database} is damaged" in (publisher.trouble or "")
+    assert "move it away" in (publisher.trouble or "")
 
 
 @pytest.mark.parametrize("name", ["with space", "a#b", "100%20", "é🐟", "what?", "me@work:x", "o'clock"])

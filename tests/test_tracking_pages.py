@@ -202,6 +202,7 @@ def test_a_picture_that_could_not_be_uploaded_is_uploaded_the_next_time(
 
 def test_a_new_picture_makes_a_sweep_that_was_published_unpublished(tmp_path: Path, uri: str) -> None:
     sweep = a_sweep(tmp_path, 2)
+    publish(sweep, uri)
     note_published(sweep, sweep.records(), uri)
     assert is_published(sweep, sweep.records(), uri)
     paint(sweep, sweep.records()[1].trial.key, "saliency.png")

@@ -18,6 +18,7 @@ from sweeper.tracking.files import fingerprint_of, fingerprints
 from sweeper.tracking.names import sqlite_path, sqlite_uri
 from sweeper.tracking.publisher import Parent, Publisher
 from sweeper.tracking.settings import set_up
+from sweeper.tracking.sqlite import has_runs
 from sweeper.trial import canonical_json
 
 __all__ = [
@@ -53,12 +54,12 @@ def _digest(sweep: Sweep, records: Sequence[Record], uri: str) -> str:
 
 
 def is_published(sweep: Sweep, records: Sequence[Record], uri: str) -> bool:
-    """Whether everything in the folder was published to `uri` before, and a database there is still there."""
+    """Whether everything in the folder was published to `uri` before, and a database there still has as many runs."""
     noted = _noted(sweep).get("digest")
-    database = sqlite_path(uri)
-    if noted is None or (database is not None and not database.exists()):
+    if noted is None or noted != _digest(sweep, records, uri):
         return False
-    return bool(noted == _digest(sweep, records, uri))
+    database = sqlite_path(uri)
+    return database is None or has_runs(database, sweep.identity(), len(records) + 1)
 
 
 def is_held(sweep: Sweep, experiment: Experiment, records: Sequence[Record], uri: str) -> bool:

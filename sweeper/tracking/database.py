@@ -9,24 +9,25 @@ from pathlib import Path
 import filelock
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from sweeper.store import Folder
+from sweeper.store import Folder, StoreError
 from sweeper.tracking.names import DATABASE, sqlite_path, sqlite_uri
+from sweeper.tracking.sqlite import damage
 
 OTHERS_SECONDS = 60.0
 
 
 def make_database(uri: str) -> None:
-    """Make an SQLite database that is not there: whole, or not at all.
+    """Make an SQLite database that is not there, or empty: whole, or not at all. Raises StoreError for a damaged one.
 
     MLflow's migrations are not atomic: a process killed in the middle of them, or two at once, leave a database that
     no later one can use or repair.
     """
     path = sqlite_path(uri)
-    if path is None or path.exists():
+    if path is None or _is_there(path):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(f"{path}.lock", timeout=OTHERS_SECONDS):
-        if path.exists():
+        if _is_there(path):
             return
         for stale in path.parent.glob(f"{escape(path.name)}.*.new"):
             shutil.rmtree(stale, ignore_errors=True)
@@ -38,6 +39,16 @@ def make_database(uri: str) -> None:
         SqlAlchemyStore(sqlite_uri(str(scratch / "mlflow.db")), location)  # type: ignore[no-untyped-call]
         os.replace(scratch / "mlflow.db", path)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _is_there(path: Path) -> bool:
+    if not path.exists() or not path.stat().st_size:
+        return False
+    if told := damage(path):
+        raise StoreError(
+            f"{path} is damaged ({told}). Restore it; or move it away, and `sweeper sync` publishes every run anew"
+        )
+    return True
 
 
 def artifact_location(uri: str, storage: Folder, name: str) -> str | None:
