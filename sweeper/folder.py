@@ -36,6 +36,8 @@ READ_AT_ONCE = 256
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP)
 REMEDIES = {  # for a file whose removal does not just redo some work
+    "trial.json": "Restore it; or remove its folder, and what the trial had is lost: unless it was the last one, a grid trains "
+    "it anew under another number, by which a pruner may judge it otherwise, and a sampler draws another in its place.",
     "sweep.json": "Restore it: without it every run would come into MLflow a second time.",
     "left_out.json": "Run the sweep again, which writes it anew.",
     "machine.json": "Restore it; or remove it, and what trains from then on may differ from the rest in its last bits.",

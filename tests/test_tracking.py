@@ -40,7 +40,7 @@ from publishing import (
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, note_published, stored_uri
 from sweeper.tracking.client import Client
-from sweeper.tracking.mlflow_store import SweepRuns
+from sweeper.tracking.mlflow_store import SweepRuns, has_all_runs
 from sweeper.tracking.values import METRICS_A_REQUEST, batches_of
 from sweeper.trial import Trial, TrialState
 
@@ -439,6 +439,22 @@ def test_what_is_published_is_remembered_without_its_password(tmp_path: Path, ur
     for damaged in (b"{", b"[]", b"{}"):
         sweep.folder.write("published.json", damaged)
         assert not is_published(sweep, sweep.records(), secret)
+
+
+def test_the_run_of_a_trial_that_is_gone_from_the_folder_is_ended_and_kept(
+    tmp_path: Path, database: Path, uri: str
+) -> None:
+    sweep = a_sweep(tmp_path, 3, ("complete", "running"))
+    first, gone, last = (record.trial for record in sweep.records())
+    SweepRuns(uri, sweep, experiment()).publish(gone, (), None, is_running=True)  # by a driver that was then killed
+    shutil.rmtree(sweep.trial(gone.key).path)
+    assert publish(sweep, uri).missing == []
+    runs = held(database, sweep.identity())
+    statuses = {key: [run["status"] for run in found] for key, found in runs.items()}
+    assert statuses == {"": ["FINISHED"], first.key: ["FINISHED"], gone.key: ["KILLED"], last.key: ["FINISHED"]}
+    assert has_all_runs(uri, sweep, experiment(), sweep.records())
+    SweepRuns(uri, sweep, experiment()).publish(gone, (), None, is_running=True)
+    assert not has_all_runs(uri, sweep, experiment(), sweep.records())
 
 
 def half(database: Path) -> None:

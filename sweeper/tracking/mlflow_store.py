@@ -8,7 +8,7 @@ last of all, at the time its result has: a run that says so is whole.
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -223,6 +223,13 @@ class SweepRuns:
             self.client.set_terminated(run.run_id, status, run.end_time)
         run.status = status
 
+    def end_others(self, keys: Collection[str]) -> None:
+        """End the runs of trials that are not in the folder any more, whom nobody else would end."""
+        for key, run in self.runs.items():
+            if key not in keys and run.status == STATUS[TrialState.RUNNING]:
+                self.client.log_batch(run.run_id, tags=[RunTag("sweeper.state", TrialState.WAITING.value)])
+                self._set_status(run, STATUS[TrialState.WAITING], None)
+
     def log_model(self, model: LoggedModel, register: str | None) -> None:
         """Log the best trial's network on the parent run, once for each best trial, and register it when asked."""
         log_model(self.client, self.parent, model, register)
@@ -253,7 +260,10 @@ def runs_of(client: Client, experiment_id: str, sweep_id: str) -> Iterator[Run]:
 
 
 def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> bool:
-    """Whether a store has one parent run and one run for each trial, all ended as the folder says. Changes nothing."""
+    """Whether a store has one parent run and one run for each trial, all ended as the folder says. Changes nothing.
+
+    Trials that are not in the folder any more may have runs too, which have ended.
+    """
     silence()
     client = Client(tracking_uri=uri)
     found = client.get_experiment_by_name(experiment.name)
@@ -261,13 +271,13 @@ def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequen
         return False
     runs = list(runs_of(client, found.experiment_id, sweep.identity()))
     ends = {run.data.tags.get("sweeper.trial_key", ""): run.info for run in runs}
-    parent = ends.pop("", None)
+    wanted = {record.trial.key: record for record in records}
     return (
-        len(runs) == len(records) + 1
-        and parent is not None
-        and parent.status in ("FINISHED", "KILLED")
-        and ends.keys() == {record.trial.key for record in records}
-        and all(_is_as(ends[record.trial.key], record) for record in records)
+        len(runs) == len(ends)
+        and ends.keys() >= {"", *wanted}
+        and ends[""].status in ("FINISHED", "KILLED")
+        and all(_is_as(ends[key], record) for key, record in wanted.items())
+        and all(ends[key].status != STATUS[TrialState.RUNNING] for key in ends.keys() - wanted.keys())
     )
 
 

@@ -305,4 +305,5 @@ class Publisher:
             raise ValueError("no complete trial has kept its model, so there is none to register")
 
     def _end_parent(self, parent: Parent) -> None:
+        self._connected().end_others({record.trial.key for record in self.records})
         self._connected().publish_parent(parent.files, parent.tables, parent.tags, parent.is_over)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sweeper.store import Machine, Result, StoreError, Sweep
 from sweeper.trial import TrialState
-from tests.command import here, table
+from tests.command import check_mlflow, here, table
 from tests.test_store import ROWS, TRIAL
 
 EXPERIMENT = """
@@ -21,6 +21,7 @@ train: {epochs: 2, batch_size: 64}
 search: {space: {lr: [0.1, 0.03]}}
 artifacts: {models: none}
 """
+DRAWN = "{method: random, trials: 2, space: {lr: {uniform: [0.01, 0.1]}}}"
 DAMAGES = (b'{"state": "comp', b"", b"\0" * 100)
 FILES = ("experiment.yaml", "machine.json", "trial.json", "result.json", "history.json")
 
@@ -103,3 +104,23 @@ def test_a_command_names_the_damaged_file_and_goes_on_when_it_is_removed(
         file.unlink()
         here("run", storage / "grid.yaml", "--storage", storage, "--executor", "inline")
         assert table(storage, "grid") == table(ended, "grid")
+
+
+def test_a_trial_of_a_sampler_whose_folder_is_removed_is_replaced_by_another_draw(tmp_path: Path) -> None:
+    """As the remedy says: a sampler has no way to draw it again under its number."""
+    (tmp_path / "grid.yaml").write_text(EXPERIMENT.replace("{space: {lr: [0.1, 0.03]}}", DRAWN))
+    command = ("run", tmp_path / "grid.yaml", "--storage", tmp_path, "--executor", "inline")
+    here(*command)
+    sweep = Sweep(str(tmp_path), "grid")
+    gone, last = sweep.records()
+    (Path(sweep.trial(gone.trial.key).path) / "trial.json").write_bytes(b"{")
+    told = here(*command, expect=2).stderr.replace("\n", " ")
+    assert "a sampler draws another in its place" in told
+    shutil.rmtree(sweep.trial(gone.trial.key).path)
+    here(*command)
+    kept, drawn = sweep.records()
+    assert kept == last
+    assert drawn.trial.number == 2
+    assert drawn.trial.key != gone.trial.key
+    assert check_mlflow(tmp_path, 3) == {"FINISHED": 4}
+    assert "nothing to publish" in here("sync", "grid", "--storage", tmp_path).stderr
