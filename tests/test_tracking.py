@@ -457,6 +457,26 @@ def test_the_run_of_a_trial_that_is_gone_from_the_folder_is_ended_and_kept(
     assert not has_all_runs(uri, sweep, experiment(), sweep.records())
 
 
+@pytest.mark.parametrize("is_seen_running", [False, True])
+def test_the_error_of_a_trial_that_was_tried_again_and_completed_does_not_stay(
+    tmp_path: Path, database: Path, uri: str, is_seen_running: bool
+) -> None:
+    sweep = a_sweep(tmp_path, 2, ("failed", "complete"))
+    trials = [record.trial for record in sweep.records()]
+    publish(sweep, uri)
+    errors = [
+        Path(only(database, sweep, trial)["artifact_uri"].removeprefix("file://"), "error.txt") for trial in trials
+    ]
+    assert errors[0].read_text() == "RuntimeError: no luck"
+    if is_seen_running:  # by a driver that was then killed
+        SweepRuns(uri, sweep, experiment()).publish(trials[0], (), None, is_running=True)
+    write_trial(sweep, trials[0], TrialState.COMPLETE, 4)
+    assert publish(sweep, uri).missing == []
+    assert errors[0].read_text() == "It had failed; tried again, it is complete.\n"
+    assert not errors[1].exists()
+    assert_published(database, sweep)
+
+
 def half(database: Path) -> None:
     database.write_bytes(database.read_bytes()[: database.stat().st_size // 2])
 

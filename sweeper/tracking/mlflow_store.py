@@ -42,6 +42,7 @@ STATUS = {
 RUNS_A_REQUEST = 1000
 NAME_LENGTH, TAG_LENGTH = 250, 8000
 FILES_TAG = "sweeper.files"  # a digest of the files that a run was given
+FAILED_TAG = "sweeper.has_failed"  # of a run that was given an error before its trial was tried again
 
 
 @dataclass
@@ -124,12 +125,14 @@ class SweepRuns:
             return
         if result:
             tags |= self._file_tags(trial, run.tags if run else {})
+        if run and run.tags.get("sweeper.state") == TrialState.FAILED.value:
+            tags[FAILED_TAG] = "true"
         if run is None:
             run = self._created(trial, history, result, tags)
         self._log(run, trial, history, result, tags)
         try:
             if result:
-                self._upload_of(trial, run.run_id, result)
+                self._upload_of(trial, run, result)
         except StoreError:  # ended all the same, but not at its own time: that would say that it is whole
             self._set_status(run, STATUS[state], None)
             raise
@@ -197,15 +200,18 @@ class SweepRuns:
         """Upload the files of a run that was whole, if some came after: the tags last, for they say that it is done."""
         tags = self._file_tags(trial, run.tags)
         if not tags.items() <= run.tags.items():
-            self._upload_of(trial, run.run_id, result)
+            self._upload_of(trial, run, result)
             self.client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()])
             run.tags.update(tags)
 
-    def _upload_of(self, trial: Trial, run_id: str, result: Result) -> None:
+    def _upload_of(self, trial: Trial, run: _Published, result: Result) -> None:
+        """Upload a trial's files. The error of an earlier try, which MLflow cannot remove, is written over."""
         files = contents(self.sweep.trial(trial.key).left(result))
         if result.error:
             files["error.txt"] = result.error.encode("utf-8", "backslashreplace")
-        self._upload(run_id, files)
+        elif FAILED_TAG in run.tags:
+            files["error.txt"] = f"It had failed; tried again, it is {result.state.value}.\n".encode()
+        self._upload(run.run_id, files)
 
     def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
