@@ -158,7 +158,9 @@ def _told(counts: Mapping[TrialState, int]) -> str:
 
 
 def _tell_failed(counts: Mapping[TrialState, int], sweep: Sweep, console: Console) -> None:
-    """What to do about trials that failed for good, which `run` leaves as they are."""
+    """What to do about trials that failed for good, which `run` leaves as they are, and about what a failing disk hid."""
+    if left := sum(count for state, count in counts.items() if not state.is_finished):
+        console.print(f"{left} of the trials did not end. Go on with: {command('resume', sweep)}", markup=False)
     if failed := counts.get(TrialState.FAILED):
         again = f"{command('resume', sweep)} --retry-failed"
         console.print(
@@ -167,7 +169,7 @@ def _tell_failed(counts: Mapping[TrialState, int], sweep: Sweep, console: Consol
 
 
 def _code(counts: Mapping[TrialState, int], unpublished: Sequence[str]) -> int:
-    """The exit code of a sweep that ended: 3 when trials failed, 4 when not all was published, else 0."""
-    if counts.get(TrialState.FAILED):
+    """The exit code of a sweep that ended: 3 when trials failed or did not end, 4 when not all was published, else 0."""
+    if counts.get(TrialState.FAILED) or not all(state.is_finished for state in counts):
         return FAILED
     return NOT_PUBLISHED if unpublished else 0

@@ -183,9 +183,7 @@ class Driver:
         told, folder = cause(error), self.sweep.trial(trial.key)
         if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
             self._give_up(told.removeprefix(STORAGE_OUT))
-        elif (
-            is_of_files(error) and self.search.window is not None
-        ):  # others would be judged or drawn without this trial
+        elif is_of_files(error) and self.search.window is not None:  # others would be decided without this trial
             self._give_up(told.partition(": ")[2])
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
