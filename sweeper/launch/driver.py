@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from sweeper.causes import cause, is_of_files, is_out_of_gpu_memory
+from sweeper.causes import cause, is_out_of_gpu_memory
 from sweeper.experiment import Experiment
 from sweeper.folder import FULL
 from sweeper.redaction import redacted
@@ -18,6 +18,7 @@ from sweeper.store import Record, Result, Row, StoreError, Sweep, time_after
 from sweeper.trial import Answer, Trial, TrialState
 
 FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
+DAMAGED = f"{StoreError.__module__}.{StoreError.__qualname__}: "
 STORAGE_OUT = f"{UnreachableError.__module__}.{UnreachableError.__qualname__}: "
 
 
@@ -173,8 +174,8 @@ class Driver:
 
         What its node did, not itself (`is_own`), counts as a try only where the trial has got no further since the last time.
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`. One that ran out of memory on a
-        GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says. Files that broke
-        a trial stop a sweep with a pruner or a sampler, which would decide otherwise than with them mended.
+        GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says. A damaged file
+        of a trial's stops a sweep with a pruner or a sampler, which would decide otherwise than with it mended.
         """
         with self.storing(trial):
             self._fail(trial, redacted(error), is_own)  # a worker elsewhere has another environment
@@ -183,8 +184,8 @@ class Driver:
         told, folder = cause(error), self.sweep.trial(trial.key)
         if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
             self._give_up(told.removeprefix(STORAGE_OUT))
-        elif is_of_files(error) and self.search.window is not None:  # others would be decided without this trial
-            self._give_up(told.partition(": ")[2])
+        if told.startswith(DAMAGED) and self.search.window is not None:  # others would be judged otherwise without it
+            self._give_up(told.removeprefix(DAMAGED))
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
             return
