@@ -27,22 +27,30 @@ def code_of(name: str) -> str | None:
 def code_at(path: str) -> str:
     """SHA-256, 16 digits of it, of the code that "package.module:callable" is imported from in this process.
 
-    That is its module and the user's own modules which that imports, within its functions too, without comments,
-    docstrings and layout; not installed packages. Raises ModelError when there is no such callable.
+    That is `own_modules`, without comments, docstrings and layout. Raises ModelError when there is no such callable.
+    """
+    trees = [[name, _plain(ast.parse(file.read_bytes()))] for name, file in sorted(own_modules(path).items())]
+    return hashlib.sha256(json.dumps(trees).encode("utf-8", "backslashreplace")).hexdigest()[:DIGITS]
+
+
+def own_modules(path: str) -> dict[str, Path]:
+    """The file of the module that "package.module:callable" is in, and of each of the user's own that it imports.
+
+    Also of those that are imported within functions; not of installed packages. Raises ModelError when there is no such
+    callable.
     """
     user_callable(path)
     first = path.partition(":")[0]
-    trees, waiting = dict[str, ast.AST](), [first, *_above(first)]
+    files, waiting = dict[str, Path](), [first, *_above(first)]
     while waiting:
         name = waiting.pop()
         file = _file(name)
-        if name in trees or not file or not file.endswith(".py") or (name != first and not _is_own(name, file)):
+        if name in files or not file or not file.endswith(".py") or (name != first and not _is_own(name, file)):
             continue
-        trees[name] = ast.parse(Path(file).read_bytes())
-        is_package = Path(file).name == "__init__.py"
-        waiting += [part for found in _imported(trees[name], name, is_package) for part in (found, *_above(found))]
-    text = json.dumps([[name, _plain(trees[name])] for name in sorted(trees)])
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:DIGITS]
+        files[name] = Path(file)
+        tree, is_package = ast.parse(files[name].read_bytes()), files[name].name == "__init__.py"
+        waiting += [part for found in _imported(tree, name, is_package) for part in (found, *_above(found))]
+    return files
 
 
 def _file(name: str) -> str | None:

@@ -146,6 +146,19 @@ def test_the_users_own_modules_are_taken_along_and_no_installed_one() -> None:
     assert not {path.name for path in shipped} & {"sweeper", "models", "dashboards", "torch", "numpy"}
 
 
+def test_a_module_that_a_network_imports_when_it_is_built_is_taken_along_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_network.py").write_text(
+        "def build(classes):\n    from my_layers import head\n    return head(classes)\n"
+    )
+    (tmp_path / "my_layers.py").write_text("def head(classes): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    experiment = read_experiment(FILE.replace("tests.tiny:linear", "my_network:build"), "nodes.yaml")
+    shipped = [Path(path).name for path in modules_to_ship(experiment) if Path(path).parent == tmp_path]
+    assert shipped == ["my_layers.py", "my_network.py"]
+
+
 @pytest.mark.parametrize(
     ("saved_epochs", "survives"), [((0,), True), ((0, 3, 5, 9), True), ((0, 0), True), ((0, 0, 0), False)]
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from models import CALLABLE
-from models.code import OURS
+from models.code import OURS, own_modules
 from sweeper.experiment import Experiment, to_plain
 
 
@@ -19,14 +19,18 @@ def user_models(experiment: Experiment) -> tuple[str, ...]:
 
 
 def modules_to_ship(experiment: Experiment) -> list[str]:
-    """The files and packages of the user's models, and of what else was imported from where these lie.
+    """The files and packages of the user's models, of what these import, and of what else was imported from where they lie.
 
-    Modules that are installed are not among them: the nodes have their own. The models have been imported here.
+    Modules that are installed are not among them: the nodes have their own. Raises ModelError for a model that is not there.
     """
-    tops = {name.partition(":")[0].partition(".")[0] for name in user_models(experiment)}
+    models = user_models(experiment)
+    files = [file.absolute() for model in models for name, file in own_modules(model).items() if "." not in name]
+    tops = {name.partition(":")[0].partition(".")[0] for name in models}
     roots = {path.parent for top in tops - set(OURS) if (path := _place(top)) and not _is_installed(path)}
     loaded = {name.partition(".")[0] for name in sys.modules} - set(OURS)
-    return sorted(str(path) for top in loaded if (path := _place(top)) and path.parent in roots)
+    imported = [file.parent if file.name == "__init__.py" else file for file in files]
+    places = {path for path in (*map(_place, loaded), *imported) if path and path.parent in roots}
+    return sorted(map(str, places))
 
 
 def _callables(value: Any) -> Iterator[str]:
