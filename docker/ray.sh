@@ -14,5 +14,6 @@ else
     if [ -n "${RAY_CPUS:-}" ]; then words+=(--num-cpus "$RAY_CPUS"); fi
     if [ -n "${RAY_GPUS:-}" ]; then words+=(--num-gpus "$RAY_GPUS"); fi
 fi
+export RAY_prestart_worker_first_driver=0 # a driver would wait for a worker on each of its node's CPUs, and hear no signal
 unset RAY_ADDRESS # `ray start --head` takes it for a cluster to join
 exec ray start "${words[@]}"

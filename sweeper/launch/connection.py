@@ -29,8 +29,9 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-# Task events are for a dashboard, and leaving Ray may wait 5 s to tell the last ones.
-QUIET_HERE = {"RAY_task_events_report_interval_ms": "0"}
+# Task events are for a dashboard, and leaving Ray may wait 5 s to tell the last ones. With workers begun ahead of need, `ray.init`
+# keeps Python from hearing a signal until the last of them is up.
+QUIET_HERE = {"RAY_task_events_report_interval_ms": "0", "RAY_prestart_worker_first_driver": "0"}
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -60,6 +61,7 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head |
     )
     try:
         connect(address, initialise) if address else start(initialise)
+        signal.signal(signal.SIGTERM, handler)  # which first calls Ray's for a signal that has just come
     except SystemExit:  # while it starts Ray has its own handler of SIGTERM
         signal.signal(signal.SIGTERM, handler)
         signal.raise_signal(signal.SIGTERM)

@@ -237,6 +237,25 @@ def test_a_signal_before_ray_has_quite_started_is_heard() -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "heard\n", "")
 
 
+WHEN_RAY_HAS_STARTED = """
+import os
+from pathlib import Path
+
+from sweeper.launch import import_ray
+from sweeper.processes import descendants
+
+_, connection = import_ray(None)
+with connection.cluster(None):
+    print([one for one in descendants(os.getpid()) if Path(f"/proc/{one}/cmdline").read_bytes().startswith(b"ray::IDLE")])
+"""
+
+
+def test_while_ray_starts_it_waits_for_no_worker() -> None:
+    """It would do so within its core, where Python hears no signal."""
+    found = subprocess.run([sys.executable, "-c", WHEN_RAY_HAS_STARTED], capture_output=True, text=True, timeout=SECONDS)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "[]\n", "")
+
+
 STALLED = """
 import os
 from contextlib import suppress
