@@ -194,3 +194,22 @@ def test_on_ray_the_driver_does_without_what_takes_half_of_its_memory(tmp_path: 
     assert len(list(tmp_path.glob("light/trials/*/artifacts/pictures/saliency.png"))) == 1
     assert (tmp_path / "light" / "dashboard.html").exists()
     assert len(list(tmp_path.glob("mlflow-artifacts/**/MLmodel"))) == 1
+
+
+AS_UV = "import subprocess, sys; sys.exit(subprocess.run(sys.argv[1:]).returncode)"
+UNDER_UV = """
+from sweeper.launch import import_ray
+import_ray(None)
+from ray._private.worker import _maybe_modify_runtime_env
+print(_maybe_modify_runtime_env(None, False))
+"""
+
+
+def test_under_uv_run_workers_start_as_they_do_without(tmp_path: Path) -> None:
+    """Ray knows uv by the words of a parent's command line."""
+    (tmp_path / "run").write_text(AS_UV)
+    words = ["uv", "run", sys.executable, "-c", UNDER_UV]
+    done = subprocess.run(
+        words, executable=sys.executable, capture_output=True, text=True, cwd=tmp_path, env=environment(), timeout=300
+    )
+    assert (done.returncode, done.stdout) == (0, "None\n"), done.stderr

@@ -101,6 +101,8 @@ def import_ray(address: str | None) -> tuple[ModuleType, ModuleType]:
     """The Ray executor and what starts Ray or joins it, imported so that a cluster of our own listens on loopback alone."""
     # While it starts, Ray would take SIGTERM for a crash, tell of it, and let SIGALRM end this process in three seconds.
     os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
+    # Under `uv run` Ray would send the current folder to every worker, and start each through uv.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     if address in (None, "local"):
         # Named for other systems: Ray, when it is imported, then takes loopback for this machine's address on any.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
