@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from sweeper.experiment import Resources
 from sweeper.launch.driver import Driver
+from sweeper.launch.growing import can_grow
 from sweeper.launch.joining import ClusterError, check_answers, host_and_port, raylets
 from sweeper.launch.nodes import (
     Look,
@@ -16,6 +18,7 @@ from sweeper.launch.nodes import (
     check_one_fits,
     choose_kind,
     device_on,
+    least_share,
     places,
     told_left_out,
 )
@@ -104,7 +107,28 @@ def test_trials_run_where_the_cluster_has_gpus_whatever_the_driver_has() -> None
     assert device_on(None, 0, [ONE, GPUS]) == "cpu"
     assert device_on(None, "auto", [ONE, TWO]) == "cpu"
     assert device_on(Machine("cpu", "", "float32", 1, 1), "auto", [GPUS]) == "cpu"
+    assert device_on(None, 0.5, [ONE]) == "cuda"  # a node with a GPU may yet come
     assert candidates(Share("cuda", 1, 1.0, None), [ONE, GPUS]) == [GPUS]
+
+
+def test_a_gpu_is_waited_for_where_one_is_asked_for_or_the_sweep_began_on_one() -> None:
+    begun = Machine("cuda", "NVIDIA H100", "bfloat16", 2, 1)
+    assert least_share(None, Resources(gpus_per_trial=2, cpus_per_trial=3), [ONE]) == Share("cuda", 3, 2.0, None)
+    assert least_share(begun, Resources(cpus_per_trial="auto"), [ONE]) == Share("cuda", 2, 1.0, None)
+    assert least_share(None, Resources(cpus_per_trial="auto"), [ONE]) == Share("cpu", 1, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("types", "grows"),
+    [
+        ({}, None),  # the head has just started
+        ({"a": "node_a", "b": "node_b"}, False),
+        ({"a": "node_a", "b": "gpu-workers"}, True),
+        ({"a": "headgroup"}, True),
+    ],
+)
+def test_a_cluster_whose_nodes_an_autoscaler_knows_can_grow(types: dict[str, str], grows: bool | None) -> None:
+    assert can_grow(types) is grows
 
 
 @pytest.mark.parametrize("address", ["somewhere", "10.0.0.1", "10.0.0.1:x", "ray://10.0.0.1:10001"])

@@ -4,14 +4,14 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import ray
-from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeper.launch.credentials import credentials
+from sweeper.launch.growing import wait_for_nodes
 from sweeper.launch.head import Head
 from sweeper.launch.joining import ClusterError, has_no_token_authentication
 from sweeper.launch.looking import Request, versions_here
@@ -20,14 +20,13 @@ from sweeper.launch.nodes import (
     Node,
     candidates,
     check_looks,
-    check_one_fits,
     choose_kind,
-    device_on,
-    least_gpus,
+    least_share,
     places,
     told_left_out,
     told_skew,
 )
+from sweeper.launch.reaching import nodes_up, on
 from sweeper.launch.share import Place, Share, share_of
 from sweeper.launch.shipping import user_models
 from sweeper.launch.sweeping import Sweeping
@@ -110,11 +109,10 @@ class Cluster:
             self.say(OPEN)
         if machine:
             honour_settings(machine, resources)
-        nodes = self._wait_for_nodes()
-        self.device = device_on(machine, resources.gpus_per_trial, nodes)
-        cpus = resources.cpus_per_trial if resources.cpus_per_trial != "auto" else machine.threads if machine else 1
-        least = Share(self.device, cpus, least_gpus(resources.gpus_per_trial, self.device), None)
-        check_one_fits(least, nodes)
+        wanted = partial(least_share, machine, resources)
+        nodes = wait_for_nodes(wanted, self.head.address, self.say)
+        least = wanted(nodes)
+        self.device = least.device
         looks = self._look_at(candidates(least, nodes))
         check_looks(self.here, looks)
         share = share_of(self.sweeping, self._place(list(looks)))
@@ -145,23 +143,6 @@ class Cluster:
             if not self.fit:
                 self.say("no node is left that can hold a trial; waiting for one. Ctrl-C stops")
 
-    def _wait_for_nodes(self) -> list[Node]:
-        """The nodes that are up, as soon as one has a CPU."""
-        nodes = nodes_up()
-        if any(node.cpus for node in nodes):
-            return nodes
-        self.say("the cluster has no node with a CPU yet; waiting for one. Ctrl-C stops")
-        resources = self.sweeping.experiment.resources
-        wanted = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-        request_resources(
-            bundles=[{"CPU": 1, **{name: number for name, number in wanted.items() if number not in ("auto", 0)}}]
-        )
-        while not any(node.cpus for node in nodes):
-            time.sleep(PAUSE_SECONDS / 4)
-            nodes = nodes_up()
-        request_resources(bundles=[])
-        return nodes
-
     def _look_at(self, nodes: Sequence[Node]) -> dict[Node, Look]:
         for node in nodes:
             self._ask(node)
@@ -181,7 +162,7 @@ class Cluster:
         folder, models = self.sweeping.sweep.folder, user_models(self.sweeping.experiment)
         folder.write(token, b"seen")
         request = Request(folder.url, token, models, known.access, dict(known.known), self.device, credentials())
-        task = _on(node, 0, _look_when_alike())
+        task = on(node, 0, _look_when_alike())
         # In a list, the request stays unread where sweeper is another version.
         self.looking[task.remote(self.here, [ray.put(request)])] = (node, token)
 
@@ -206,33 +187,13 @@ class Cluster:
         node = min(nodes, key=lambda node: (node.gpus, node.cpus))
 
         def call(function: Callable[..., Any], arguments: Sequence[Any], cpus: int, gpus: int) -> Any:
-            return ray.get(_on(node, cpus, function, gpus).remote(*arguments))
+            return ray.get(on(node, cpus, function, gpus).remote(*arguments))
 
         return Place(self.device, int(node.cpus), int(node.gpus), call)
 
 
-def nodes_up() -> list[Node]:
-    return [
-        Node(
-            found["NodeID"],
-            found["NodeManagerHostname"],
-            found["NodeManagerAddress"],
-            found["Resources"].get("CPU", 0.0),
-            found["Resources"].get("GPU", 0.0),
-        )
-        for found in ray.nodes()  # type: ignore[no-untyped-call]
-        if found["Alive"]
-    ]
-
-
 def _node(node: str) -> Node:
     return next(one for one in nodes_up() if one.id == node)
-
-
-def _on(node: Node, cpus: int, function: Callable[..., Any], gpus: int = 0) -> Any:
-    """A function as a task that runs on that node alone."""
-    place = NodeAffinitySchedulingStrategy(node.id, soft=False)
-    return ray.remote(function).options(num_cpus=cpus, num_gpus=gpus, scheduling_strategy=place, max_retries=0)
 
 
 def _look_when_alike() -> Callable[[dict[str, str], list[Any]], Any]:

@@ -29,8 +29,8 @@ QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-# Task events are for a dashboard, and leaving Ray may wait 5 s to tell the last ones. With workers begun ahead of need, `ray.init`
-# keeps Python from hearing a signal until the last of them is up.
+# Task events are for a dashboard, and leaving Ray may wait 5 s to tell the last ones. Where workers begin ahead of need,
+# `ray.init` keeps Python from hearing a signal until the last of them is up.
 QUIET_HERE = {"RAY_task_events_report_interval_ms": "0", "RAY_prestart_worker_first_driver": "0"}
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 

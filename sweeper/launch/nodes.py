@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from sweeper.experiment import Resources
 from sweeper.launch.joining import ClusterError
 from sweeper.launch.share import ResourcesError, Share
 from sweeper.store import Machine
@@ -107,17 +108,25 @@ def told_left_out(node: Node, there: Kind, kind: Kind) -> str:
 
 
 def device_on(machine: Machine | None, gpus_per_trial: float | str, nodes: Iterable[Node]) -> str:
-    """Where trials run: as the sweep began, else on GPUs when there are any and they are wanted."""
+    """Where trials run: as the sweep began, else on GPUs when they are asked for, or left to what the nodes have."""
     if machine:
         return machine.device
-    return "cuda" if gpus_per_trial != 0 and any(node.gpus for node in nodes) else "cpu"
-
-
-def least_gpus(gpus_per_trial: float | str, device: str) -> float:
-    """What a trial may come to reserve of GPUs, at the least: `auto` has yet to be measured, but is at most one."""
     if gpus_per_trial == "auto":
-        return 1.0 if device == "cuda" else 0.0
-    return float(gpus_per_trial)
+        return "cuda" if any(node.gpus for node in nodes) else "cpu"
+    return "cuda" if gpus_per_trial else "cpu"
+
+
+def least_share(machine: Machine | None, resources: Resources, nodes: Iterable[Node]) -> Share:
+    """What a trial reserves of one node, at the least: `auto` has yet to be measured, but is a CPU and at most a whole GPU."""
+    device = device_on(machine, resources.gpus_per_trial, nodes)
+    auto_cpus = machine.threads if machine else 1
+    auto_gpus = 1.0 if device == "cuda" else 0.0
+    return Share(
+        device,
+        auto_cpus if resources.cpus_per_trial == "auto" else resources.cpus_per_trial,
+        auto_gpus if resources.gpus_per_trial == "auto" else float(resources.gpus_per_trial),
+        None,
+    )
 
 
 def candidates(least: Share, nodes: Iterable[Node]) -> list[Node]:

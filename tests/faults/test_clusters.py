@@ -1,5 +1,6 @@
 """A sweep on a real Ray cluster of separate machines, as its user runs it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,3 +99,41 @@ def test_a_storage_that_a_node_does_not_share_is_refused_with_the_node(
     assert f"worker-1 (10.77.0.2): does not see {tmp_path}/grid, where the sweep is" in told
     assert "s3://" in told
     assert not list(tmp_path.glob("grid/trials/*"))
+
+
+KINDS = {
+    "ray.head.default": {"resources": {"CPU": 1}, "node_config": {}, "max_workers": 0},
+    "gpus": {"resources": {"CPU": 1, "GPU": 1, "object_store_memory": 80_000_000}, "node_config": {}, "max_workers": 1},
+}
+EMPTY = ("auth", "docker", "file_mounts")
+EMPTY_LISTS = (
+    "cluster_synced_files", "initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands",
+    "head_start_ray_commands", "worker_start_ray_commands", "rsync_exclude", "rsync_filter",
+)  # fmt: skip
+GROWING = {
+    "cluster_name": "growing",
+    "max_workers": 1,
+    "idle_timeout_minutes": 5,
+    "upscaling_speed": 1.0,
+    "provider": {"type": "fake_multinode"},
+    "available_node_types": KINDS,
+    "head_node_type": "ray.head.default",
+    "file_mounts_sync_continuously": False,
+    **{name: {} for name in EMPTY},
+    **{name: [] for name in EMPTY_LISTS},
+}
+
+
+def test_an_autoscaler_is_asked_for_a_gpu_though_a_node_without_one_is_up(work: Path, tmp_path: Path) -> None:
+    """Ray's own autoscaler starts a node that says it has a GPU; that there is none is told of it once it is up."""
+    config = tmp_path / "growing.json"
+    config.write_text(json.dumps(GROWING))
+    with network(tmp_path / "machines") as connected:
+        ray = Cluster(connected)
+        environment = {"RAY_FAKE_CLUSTER": "1", "RAY_enable_autoscaler_v2": "0"}
+        head = ray.add(1, f"--autoscaling-config={config}", environment=environment)
+        arguments = ["run", "grid.yaml", "--storage", tmp_path, "--set", "resources.gpus_per_trial=1"]
+        process = ray.sweeper(*arguments, "--address", ray.address, cwd=work, log="run.txt")
+        code, told = process.wait(timeout=240), (head.logs / "run.txt").read_text()
+    assert code == 3, told
+    assert "no node with the 1 CPU and 1 GPU of a trial yet; waiting for one" in told

@@ -252,7 +252,9 @@ with connection.cluster(None):
 
 def test_while_ray_starts_it_waits_for_no_worker() -> None:
     """It would do so within its core, where Python hears no signal."""
-    found = subprocess.run([sys.executable, "-c", WHEN_RAY_HAS_STARTED], capture_output=True, text=True, timeout=SECONDS)
+    found = subprocess.run(
+        [sys.executable, "-c", WHEN_RAY_HAS_STARTED], capture_output=True, text=True, timeout=SECONDS
+    )
     assert (found.returncode, found.stdout, found.stderr) == (0, "[]\n", "")
 
 
