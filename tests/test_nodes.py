@@ -1,16 +1,21 @@
 """The nodes of a cluster as values: what fits where, versions that differ, kinds that are not mixed; and a try's patience."""
 
 import os
+import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweeper.experiment import Resources
+from sweeper.hardware import gpus_here
 from sweeper.launch.driver import Driver
 from sweeper.launch.growing import can_grow
 from sweeper.launch.joining import ClusterError, check_answers, host_and_port, raylets
+from sweeper.launch.looking import Request, look
 from sweeper.launch.nodes import (
+    UNUSABLE,
     Look,
     Node,
     candidates,
@@ -88,6 +93,26 @@ def test_every_node_on_which_something_is_wrong_is_named() -> None:
     looks = {ONE: Look(HERE, trouble="does not see /data"), TWO: Look(HERE, AMX), GPUS: Look(HERE, trouble="no room")}
     with pytest.raises(ClusterError, match=r"one \(10.0.0.1\): does not see /data; gpus \(10.0.0.3\): no room"):
         check_looks(HERE, looks)
+
+
+def test_a_node_whose_gpus_cannot_be_used_is_left_out_where_another_is_well() -> None:
+    broken = Look(HERE, trouble=f"{UNUSABLE} (RuntimeError: no driver)")
+    check_looks(HERE, {ONE: Look(HERE, AMX), TWO: broken})
+    with pytest.raises(ClusterError, match=r"two \(10.0.0.2\): its GPUs cannot be used \(RuntimeError: no driver\)"):
+        check_looks(HERE, {ONE: Look(HERE, trouble="no room"), TWO: broken})
+
+
+@pytest.mark.skipif(bool(gpus_here()), reason="a GPU is here")
+@pytest.mark.parametrize(("python", "told"), [(sys.executable, r"\w"), ("/bin/false", "exit code 1")])
+def test_gpus_that_torch_cannot_use_are_their_nodes_trouble(
+    python: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").touch()
+    monkeypatch.setattr(sys, "executable", python)
+    access = read_experiment(FILE, "nodes.yaml").data
+    kind, trouble = look(Request(str(tmp_path), (), access, {}, "cuda", {}), "token")
+    assert kind is None
+    assert re.match(rf"{UNUSABLE} \({told}", str(trouble))
 
 
 def test_a_new_sweep_runs_on_the_kind_with_most_room_and_a_begun_one_on_its_own() -> None:

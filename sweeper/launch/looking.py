@@ -10,19 +10,19 @@ from models import user_callable
 from sweeper.data import prepare_at
 from sweeper.experiment import Data
 from sweeper.folder import TEMPORARY
+from sweeper.launch.nodes import UNUSABLE
 from sweeper.store import Folder
 from sweeper.training.machine import Kind, kind_here
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is looked at: the sweep's folder by a file that the driver wrote there, models, images, the kind of processor.
+    """What is looked at: the sweep's folder, models, images, the kind of processor.
 
     `fingerprints` has the data sections of the trials, each with what its images are for the driver.
     """
 
     folder: str
-    token: str
     models: tuple[str, ...]
     access: Data
     fingerprints: Mapping[Data, str]
@@ -61,18 +61,35 @@ def versions_here() -> Callable[[], dict[str, str]]:
     return versions
 
 
-def look(request: Request) -> tuple[Kind | None, str | None]:
-    """What kind of machine this is and what, if anything, would keep the sweep's trials from running here."""
+def look(request: Request, token: str) -> tuple[Kind | None, str | None]:
+    """What kind of machine this is and what, if anything, would keep the sweep's trials from running here.
+
+    The driver wrote a file `token` into the sweep's folder.
+    """
     os.environ.update(request.credentials)
-    trouble = _folder_trouble(request) or _model_trouble(request) or _data_trouble(request)
-    return (None, trouble) if trouble else (_kind(request.device), None)
+    trouble = _folder_trouble(request.folder, token) or _model_trouble(request)
+    return (None, trouble) if trouble else _kind(request.device)
 
 
-def _folder_trouble(request: Request) -> str | None:
-    folder, url = Folder(request.folder), request.folder
+def prepare(request: Request) -> str | None:
+    """Prepare the images, once for all trials on this node. Returns what keeps it from having the driver's, if anything."""
+    os.environ.update(request.credentials)
+    for data, fingerprint in request.fingerprints.items():
+        try:
+            found = prepare_at(request.access, data).fingerprint
+        except (ValueError, OSError) as error:
+            return f"cannot prepare the images of {data.name}: {error}"
+        if found != fingerprint:
+            where = request.access.root or "its cache"
+            return f"has other images of {data.name} in {where} than the machine that runs the sweep. Copy them there"
+    return None
+
+
+def _folder_trouble(url: str, token: str) -> str | None:
+    folder = Folder(url)
     try:
-        folder.read(request.token)
-        own = f"{request.token}.{os.urandom(4).hex()}{TEMPORARY}"
+        folder.read(token)
+        own = f"{token}.{os.urandom(4).hex()}{TEMPORARY}"
         folder.write(own, b"seen")
         folder.remove(own)
     except FileNotFoundError:
@@ -94,22 +111,9 @@ def _model_trouble(request: Request) -> str | None:
     return None
 
 
-def _data_trouble(request: Request) -> str | None:
-    """Images are prepared here, once for all trials on this node."""
-    for data, fingerprint in request.fingerprints.items():
-        try:
-            found = prepare_at(request.access, data).fingerprint
-        except (ValueError, OSError) as error:
-            return f"cannot prepare the images of {data.name}: {error}"
-        if found != fingerprint:
-            where = request.access.root or "its cache"
-            return f"has other images of {data.name} in {where} than the machine that runs the sweep. Copy them there"
-    return None
-
-
-def _kind(device: str) -> Kind:
+def _kind(device: str) -> tuple[Kind | None, str | None]:
     if device == "cpu":
-        return kind_here(device)
+        return kind_here(device), None
     # In a process of its own: one that has used a GPU could not be given another, and Ray shows this one none.
     words = [
         sys.executable,
@@ -119,9 +123,10 @@ def _kind(device: str) -> Kind:
     own = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env={**own, "PYTHONPATH": _paths()})
     if done.returncode:
-        return Kind(device, f"a GPU that torch cannot use ({done.stderr.strip().splitlines()[-1]})", False)
+        told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        return None, f"{UNUSABLE} ({told[-1]})"
     name, processor, is_fast = done.stdout.rstrip("\n").split("\t")
-    return Kind(name, processor, is_fast == "True")
+    return Kind(name, processor, is_fast == "True"), None
 
 
 def _paths() -> str:

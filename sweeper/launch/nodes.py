@@ -10,6 +10,8 @@ from sweeper.launch.share import ResourcesError, Share
 from sweeper.store import Machine
 from sweeper.training.machine import Kind, MachineError
 
+UNUSABLE = "its GPUs cannot be used"
+
 
 class Node(NamedTuple):
     """A node that is up, with what it has in all, in use or not."""
@@ -69,14 +71,22 @@ def told_skew(here: Mapping[str, str], node: Node, there: Mapping[str, str]) -> 
 
 
 def check_looks(here: Mapping[str, str], looks: Mapping[Node, Look]) -> None:
-    """Raise ClusterError that names every node whose versions differ, or else every one on which something is wrong."""
+    """Raise ClusterError that names every node whose versions differ, or else every one on which something is wrong.
+
+    A node whose GPUs have broken is nobody's mistake: where another is well, it is only left out.
+    """
     skews = [told for node, look in looks.items() if (told := told_skew(here, node, look.versions))]
     if skews:
         raise ClusterError(
             f"the cluster's nodes and this machine have different versions: {'; '.join(skews)}. Install the same everywhere, "
             "from requirements.lock"
         )
-    troubles = [f"{node}: {look.trouble}" for node, look in looks.items() if look.trouble]
+    is_one_well = any(look.trouble is None for look in looks.values())
+    troubles = [
+        f"{node}: {look.trouble}"
+        for node, look in looks.items()
+        if look.trouble and not (is_one_well and look.trouble.startswith(UNUSABLE))
+    ]
     if troubles:
         raise ClusterError("; ".join(troubles))
 

@@ -135,5 +135,6 @@ def test_an_autoscaler_is_asked_for_a_gpu_though_a_node_without_one_is_up(work: 
         arguments = ["run", "grid.yaml", "--storage", tmp_path, "--set", "resources.gpus_per_trial=1"]
         process = ray.sweeper(*arguments, "--address", ray.address, cwd=work, log="run.txt")
         code, told = process.wait(timeout=240), (head.logs / "run.txt").read_text()
-    assert code == 3, told
+    assert code == 2, told
+    assert "its GPUs cannot be used (RuntimeError: " in told
     assert "no node with the 1 CPU and 1 GPU of a trial yet; waiting for one" in told
