@@ -60,14 +60,20 @@ def check_one_fits(share: Share, nodes: Sequence[Node]) -> None:
     )
 
 
-def told_skew(here: Mapping[str, str], node: Node, there: Mapping[str, str]) -> str | None:
-    """How a node's versions differ from the driver's, if they do."""
+def skew(here: Mapping[str, str], there: Mapping[str, str]) -> str | None:
+    """How versions elsewhere differ from the driver's, if they do: "has torch 2.14.0 (here 2.15.0)"."""
     parts = [
         f"{name} {there.get(name, 'not there')} (here {version})"
         for name, version in here.items()
         if there.get(name) != version
     ]
-    return f"{node} has {', '.join(parts)}" if parts else None
+    return f"has {', '.join(parts)}" if parts else None
+
+
+def told_skew(here: Mapping[str, str], node: Node, there: Mapping[str, str]) -> str | None:
+    """As `skew`, of a node."""
+    told = skew(here, there)
+    return f"{node} {told}" if told else None
 
 
 def check_looks(here: Mapping[str, str], looks: Mapping[Node, Look]) -> None:

@@ -51,6 +51,7 @@ def run_on_ray(driver: Driver, share: Share, at_once: int, nodes: "Cluster | Non
         experiment=replace(driver.experiment, tracking=Tracking()),  # publishing is the driver's; so are its passwords
         answers=answers,
         access=credentials(),
+        versions=nodes.here if nodes else None,
     )
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_HaltError, _LostError):
         tune.Tuner(
@@ -90,12 +91,17 @@ def _reservation(share: Share, config: dict[str, Any]) -> tune.PlacementGroupFac
 
 
 def _train(
-    config: dict[str, Any], sweep: tuple[str, str], experiment: Experiment, answers: Any, access: dict[str, str]
+    config: dict[str, Any],
+    sweep: tuple[str, str],
+    experiment: Experiment,
+    answers: Any,
+    access: dict[str, str],
+    versions: dict[str, str] | None,
 ) -> None:
     """What a worker runs. Only there is torch imported."""
     from sweeper.launch.worker import train
 
-    train(config["key"], sweep, experiment, answers, access)
+    train(config["key"], sweep, experiment, answers, access, versions)
 
 
 @dataclass
@@ -105,6 +111,11 @@ class State:
     node: str | None = None
     error: str | None = None
     is_unfit: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether what broke it was its own, and not its node's or the driver's."""
+        return not (self.is_unfit or LostAnswersError.__name__ in (self.error or ""))
 
 
 class _HaltError(Exception):
@@ -211,7 +222,7 @@ class _Ending(_Unsaved, TrialProgressCallback):
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         state, own = self._leave(trial)
         if state.error:
-            self.driver.fail(own, state.error, is_own=not (state.is_unfit or LostAnswersError.__name__ in state.error))
+            self.driver.fail(own, state.error, state.is_own)
         else:
             self.driver.end_as_stored(own)
 
@@ -219,7 +230,7 @@ class _Ending(_Unsaved, TrialProgressCallback):
         state, own = self._leave(trial)
         death = _death(trial)
         lost = self.nodes.told_lost(state.node, death) if self.nodes and not state.error else None
-        self.driver.fail(own, state.error or lost or death, is_own=lost is None)
+        self.driver.fail(own, state.error or lost or death, lost is None and state.is_own)
 
     def _leave(self, trial: TuneTrial) -> tuple[State, Trial]:
         """What is known of an ended trial; without 15 kB of Tune's own statistics, which it would keep to the end."""

@@ -2,6 +2,8 @@
 
 import os
 import traceback
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import ray
@@ -9,6 +11,8 @@ import torch
 from ray import tune
 
 from sweeper.experiment import Experiment
+from sweeper.launch.looking import versions_here
+from sweeper.launch.nodes import skew
 from sweeper.redaction import redacted
 from sweeper.store import Row, Sweep
 from sweeper.training.fit import fit
@@ -16,17 +20,25 @@ from sweeper.training.machine import told_unfit
 from sweeper.trial import Answer
 
 
-def train(key: str, sweep: tuple[str, str], experiment: Experiment, answers: Any, access: dict[str, str]) -> None:
-    """Train one trial, from wherever its folder says it is, and report to Tune."""
+def train(
+    key: str,
+    sweep: tuple[str, str],
+    experiment: Experiment,
+    answers: Any,
+    access: dict[str, str],
+    versions: Mapping[str, str] | None,
+) -> None:
+    """Train one trial, from wherever its folder says it is, and report to Tune.
+
+    Not where the versions are others than those given: a node that has joined gets trials before it was looked at.
+    """
     os.environ.update(access)
     node = ray.get_runtime_context().get_node_id()
     opened = Sweep(*sweep)
-    if why := told_unfit(opened.machine()):
+    if why := (versions and skew(versions, _versions())) or told_unfit(opened.machine()):
         tune.report({"node": node, "unfit": why})
-        return
-    trial = opened.trial(key).read_trial()
-
-    identity = ray.get(answers.identity.remote())
+        raise RuntimeError(why)  # or Tune would let this worker have the next trial
+    trial, identity = opened.trial(key).read_trial(), ray.get(answers.identity.remote())
 
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         tune.report({"node": node, "rows": rows, "saved_epoch": saved_epoch})
@@ -40,3 +52,8 @@ def train(key: str, sweep: tuple[str, str], experiment: Experiment, answers: Any
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             # An error on the GPU may have spoiled this process: let Ray start another. It writes into its logs why.
             raise RuntimeError(error) from None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return versions_here()()

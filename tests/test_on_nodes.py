@@ -1,14 +1,25 @@
-"""Measuring on the nodes of a real Ray: a node that is lost, one that others use, and what is measured going wrong."""
+"""What runs on the nodes of a real Ray: measurements, and trials where they may not run."""
 
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from sweeper.launch import import_ray
+from sweeper.launch.driver import Driver
 from sweeper.launch.joining import ClusterError
 from sweeper.launch.nodes import Node
+from sweeper.launch.share import Share
+from sweeper.launch.sweeping import Sweeping
+from sweeper.reading import read_experiment
+from sweeper.store import Sweep
+from sweeper.training.machine import decide, kind_here
+
+if TYPE_CHECKING:
+    from sweeper.launch.cluster import Cluster
 
 GONE = Node("a" * 56, "gone", "10.0.0.9", 1.0, 0.0)
 
@@ -56,3 +67,45 @@ def test_a_node_that_others_use_is_waited_for_and_this_is_said(node: Node, monke
     )
     assert len(said) == 1
     assert "what a trial needs, as soon as others leave it room" in said[0]
+
+
+FILE = """
+name: elsewhere
+data: {name: digits, image_size: 8, augment: []}
+model: {name: "tests.tiny:linear"}
+search: {space: {lr: [0.1]}}
+resources: {max_retries: 1}
+"""
+
+
+class Elsewhere:
+    """A cluster whose driver has another torch than its workers."""
+
+    def __init__(self) -> None:
+        self.here = {"torch": "0.1"}
+        self.unfit: dict[str, Node] = {}
+        self.left_out: list[tuple[str, str]] = []
+        self.head = self
+        self.is_lost = False
+
+    def watch(self, is_training: object) -> None:
+        """Nothing comes or goes."""
+
+    def leave_out(self, node: str, why: str) -> None:
+        self.left_out.append((node, why))
+
+
+def test_where_versions_differ_no_trial_trains_and_the_node_is_left_out(node: Node, tmp_path: Path) -> None:
+    from sweeper.launch.ray_tune import run_on_ray
+
+    sweeping = Sweeping.of(Sweep(str(tmp_path), "elsewhere"), read_experiment(FILE, "elsewhere.yaml"))
+    sweeping.sweep.write_machine(decide(kind_here("cpu"), 1, 1))
+    driver, nodes = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(1), []), Elsewhere()
+    run_on_ray(driver, Share("cpu", 1, 0.0, 1), 1, cast("Cluster", nodes))
+    (record,) = sweeping.sweep.all_records()
+    assert record.result
+    assert str(record.result.error).startswith("has torch ")
+    assert "(here 0.1)" in str(record.result.error)
+    assert not record.history
+    assert {one for one, _ in nodes.left_out} == {node.id}
+    assert len(nodes.left_out) == 3  # the first is its node's doing
