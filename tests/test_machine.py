@@ -97,12 +97,40 @@ def test_a_sweep_that_began_on_a_gpu_is_refused_where_none_is_reserved(here: Mac
         machine.honour(replace(here, device="cuda"), CPU)
 
 
+def test_gpus_of_several_kinds_are_refused_with_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["NVIDIA H100", "NVIDIA T4", "NVIDIA H100"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(names))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda number=0: names[number])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    with pytest.raises(machine.MachineError, match="several kinds") as refusal:
+        machine.kind_here("cuda")
+    assert "H100 (CUDA_VISIBLE_DEVICES=0,2), NVIDIA T4 (CUDA_VISIBLE_DEVICES=1)" in str(refusal.value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,4,6")
+    with pytest.raises(machine.MachineError, match=r"H100 \(CUDA_VISIBLE_DEVICES=1,6\), NVIDIA T4 .*=4\)"):
+        machine.kind_here("cuda")
+    names.pop(1)
+    assert machine.kind_here("cuda") == machine.Kind("cuda", "NVIDIA H100", True)
+
+
 @pytest.mark.parametrize("threads", [2, 1])
 def test_a_training_process_has_the_decided_threads_and_flushes_denormal_numbers(here: Machine, threads: int) -> None:
     machine.settle(replace(here, threads=threads))
     assert torch.get_num_threads() == threads
     tiny_N = torch.full((1_000_000,), 1e-39)
     assert torch.count_nonzero(tiny_N * 1.0) == 0
+
+
+@pytest.mark.parametrize(("trials_a_gpu", "is_begun", "gives"), [(2, True, True), (2, False, False), (1, True, False)])
+def test_a_worker_that_shares_a_gpu_gives_back_what_its_last_trial_took_of_it(
+    here: Machine, monkeypatch: pytest.MonkeyPatch, trials_a_gpu: int, is_begun: bool, gives: bool
+) -> None:
+    called: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: is_begun)
+    for name in ("empty_cache", "init", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda name=name: called.append(name))
+    machine.settle(replace(here, device="cuda", trials_a_gpu=trials_a_gpu))
+    assert called == ["empty_cache"] * gives + ["init", "reset_peak_memory_stats"]
 
 
 @huge_pages

@@ -1,6 +1,8 @@
 """What a machine decides for a sweep: device, precision, threads a trial, and how far the search looks back."""
 
+import gc
 import os
+from collections import defaultdict
 from functools import cache
 from typing import NamedTuple
 
@@ -23,8 +25,24 @@ class Kind(NamedTuple):
 
 
 def kind_here(device: str) -> Kind:
-    """This machine's kind when trials run on its `device`, "cpu" or "cuda"."""
+    """This machine's kind when trials run on its `device`, "cpu" or "cuda". Raises MachineError where its GPUs are of several."""
+    if device == "cuda":
+        _check_alike()
     return Kind(device, processor(device), has_fast_bfloat16(device))
+
+
+def _check_alike() -> None:
+    import torch
+
+    numbers, given = defaultdict(list), os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = given.split(",") if given else [str(number) for number in range(torch.cuda.device_count())]
+    for position in range(torch.cuda.device_count()):
+        numbers[torch.cuda.get_device_name(position)].append(visible[position])
+    if len(numbers) > 1:
+        kinds = ", ".join(f"{name} (CUDA_VISIBLE_DEVICES={','.join(own)})" for name, own in numbers.items())
+        raise MachineError(
+            f"GPUs of several kinds are here, and results would differ in their last bits. Choose one: {kinds}"
+        )
 
 
 def decide(kind: Kind, threads: int, trials_at_once: int) -> Machine:
@@ -44,7 +62,7 @@ def honour(machine: Machine, resources: Resources) -> None:
     honour_settings(machine, resources)
     if machine.device == "cuda" and not gpus_here():
         raise MachineError("this sweep began on a GPU and none is here; its results would not be comparable")
-    here = processor(machine.device)
+    here = kind_here(machine.device).processor
     if here != machine.processor:
         raise MachineError(
             f"this sweep began on {machine.processor}, this machine has {here}; the results would differ in their last "
@@ -91,6 +109,9 @@ def settle(machine: Machine) -> None:
     torch.backends.cudnn.allow_tf32 = False  # `precision: float32` is that, in convolutions too
     torch.backends.cudnn.deterministic = True  # a resumed trial computes as one that was never stopped
     if machine.device == "cuda":
+        if torch.cuda.is_initialized() and machine.trials_a_gpu > 1:  # type: ignore[no-untyped-call]
+            gc.collect()
+            torch.cuda.empty_cache()  # an earlier trial's memory here, which the GPU's other trials may need
         torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
 
