@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from sweeper.data import prepare_at
 from sweeper.experiment import Resources
 from sweeper.hardware import gpus_here
 from sweeper.launch.driver import Driver
 from sweeper.launch.growing import can_grow
 from sweeper.launch.joining import ClusterError, check_answers, host_and_port, raylets
-from sweeper.launch.looking import Request, look
+from sweeper.launch.looking import Request, look, prepare
 from sweeper.launch.nodes import (
     UNUSABLE,
     Look,
@@ -115,6 +116,14 @@ def test_gpus_that_torch_cannot_use_are_their_nodes_trouble(
     assert re.match(rf"{UNUSABLE} \({told}", str(trouble))
 
 
+def test_a_node_with_other_images_tells_so_and_one_with_the_same_has_them_prepared() -> None:
+    experiment = read_experiment(FILE, "nodes.yaml")
+    data = experiment.data
+    same = prepare_at(data, data).fingerprint
+    assert prepare(Request("", (), data, {data: same}, "", {})) is None
+    assert "has other images of digits in its cache" in str(prepare(Request("", (), data, {data: "other"}, "", {})))
+
+
 def test_a_new_sweep_runs_on_the_kind_with_most_room_and_a_begun_one_on_its_own() -> None:
     looks = {ONE: Look(HERE, AMX), TWO: Look(HERE, AVX)}
     share = Share("cpu", 1, 0.0, None)
@@ -209,7 +218,8 @@ def test_a_module_that_a_network_imports_when_it_is_built_is_taken_along_before(
 
 
 @pytest.mark.parametrize(
-    ("saved_epochs", "survives"), [((0,), True), ((0, 3, 5, 9), True), ((0, 0), True), ((0, 0, 0), False)]
+    ("saved_epochs", "survives"),
+    [((0,), True), ((0, 3, 5, 9), True), ((0, 0), True), ((0, 0, 0), False), ((0, 0, 5, 5), True)],
 )
 def test_lost_nodes_use_up_patience_only_where_a_trial_gets_no_further(
     saved_epochs: tuple[int, ...], survives: bool, tmp_path: Path

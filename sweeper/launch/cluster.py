@@ -33,6 +33,7 @@ OPEN = (
     "says how to turn it on"
 )
 LOST = "its node has died"
+TERMINATED = "The process receives a SIGTERM"  # a trial does not send itself one; a node that is taken away does
 UNREACHED = "may or may not have been executed on the actor"  # half a minute before its node is known to be dead
 PAUSE_SECONDS = 2.0
 Say = Callable[[str], object]
@@ -105,6 +106,8 @@ class Cluster:
         up = {one.id for one in nodes_up()}
         if (node and node not in up) or LOST in death:
             return "its node was lost"
+        if TERMINATED in death:
+            return "its node was being taken away"
         if UNREACHED in death:
             return "its node cannot be reached"
         return "its node was not looked at yet" if self.inspection.under_way and node not in self.fit else None
