@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -107,14 +107,6 @@ class Machine:
     def hide(self, folder: Path) -> None:
         """Let the machine see an empty folder there, as if it shared none with the others."""
         self.run("mount", "-t", "tmpfs", "none", folder)
-
-    def processes(self) -> Iterator[int]:
-        """The machine's processes, as they are numbered outside."""
-        own = Path(f"/proc/{self._first}/ns/pid").readlink()
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):  # it has just ended
-                if (process / "ns" / "pid").readlink() == own:
-                    yield int(process.name)
 
     @property
     def is_up(self) -> bool:

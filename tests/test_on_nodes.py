@@ -109,3 +109,33 @@ def test_where_versions_differ_no_trial_trains_and_the_node_is_left_out(node: No
     assert not record.history
     assert {one for one, _ in nodes.left_out} == {node.id}
     assert len(nodes.left_out) == 3  # the first is its node's doing
+
+
+# As Ray 2.60 tells it.
+TERMINATED = """The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker
+exits unexpectedly by a signal. SystemExit is raised (sys.exit is called). Exit code: 1. The process receives a SIGTERM."""
+
+
+@pytest.mark.parametrize(
+    ("death", "told"),
+    [
+        (TERMINATED, "its node was being taken away"),
+        ("killed by SIGSEGV", None),
+        ("its node has died", "its node was lost"),
+    ],
+)
+def test_a_worker_that_is_terminated_with_its_node_is_told_from_one_that_crashed(
+    node: Node, death: str, told: str | None, tmp_path: Path
+) -> None:
+    from sweeper.launch.cluster import Cluster
+    from sweeper.launch.inspecting import Inspection
+
+    class Settled(Cluster):
+        """One node, which was looked at."""
+
+        def __init__(self) -> None:
+            sweep = Sweep(str(tmp_path), "elsewhere")
+            self.inspection = Inspection(Sweeping.of(sweep, read_experiment(FILE, "elsewhere.yaml")), {}, pytest.fail)
+            self.fit = {node.id: node}
+
+    assert Settled().told_lost(node.id, death) == told

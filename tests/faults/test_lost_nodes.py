@@ -1,11 +1,9 @@
 """Nodes, heads and tokens of real clusters that get lost, and nodes that do not fit. Minutes: only `make test-faults` runs it."""
 
-import os
 import random
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -178,28 +176,6 @@ def test_a_node_that_joins_and_does_not_fit_is_left_out_and_the_sweep_goes_on(
     assert process.wait(timeout=WAIT) == 0, said.read_text()
     assert "blind (10.77.0.3): does not see" in said.read_text()
     assert "No trial runs there" in said.read_text()
-    check_mlflow(storage, TRIALS)
-
-
-def trains(process: int) -> bool:
-    with suppress(OSError):  # it has just ended
-        return b"ImplicitFunc" in Path(f"/proc/{process}/cmdline").read_bytes()
-    return False
-
-
-def test_a_worker_that_is_terminated_as_its_node_is_taken_away_costs_its_trial_no_try(
-    file: Path, tmp_path: Path
-) -> None:
-    """Every process of a machine that is preempted gets SIGTERM; a trial's may be the first to end."""
-    storage = tmp_path / "storage"
-    with cluster(tmp_path / "machines", 0, 1) as ray:
-        process = ray.sweeper("run", file, "--storage", storage, "--address", ray.address, log="run.txt")
-        wait_for(lambda: begun(storage) >= 1 or process.poll() is not None, WAIT)
-        (worker,) = filter(trains, ray.machines[1].processes())
-        os.kill(worker, signal.SIGTERM)
-        code, said = process.wait(timeout=WAIT), (ray.machines[0].logs / "run.txt").read_text()
-    assert code == 0, said
-    assert "will be tried again: its node was being taken away" in " ".join(said.split())
     check_mlflow(storage, TRIALS)
 
 
