@@ -29,7 +29,7 @@ def code_at(path: str) -> str:
 
     That is `own_modules`, without comments, docstrings and layout. Raises ModelError when there is no such callable.
     """
-    trees = [[name, _plain(ast.parse(file.read_bytes()))] for name, file in sorted(own_modules(path).items())]
+    trees = [[name, _plain(_tree(file))] for name, file in sorted(own_modules(path).items())]
     return hashlib.sha256(json.dumps(trees).encode("utf-8", "backslashreplace")).hexdigest()[:DIGITS]
 
 
@@ -48,9 +48,18 @@ def own_modules(path: str) -> dict[str, Path]:
         if name in files or not file or not file.endswith(".py") or (name != first and not _is_own(name, file)):
             continue
         files[name] = Path(file)
-        tree, is_package = ast.parse(files[name].read_bytes()), files[name].name == "__init__.py"
+        tree, is_package = _tree(files[name]), files[name].name == "__init__.py"
         waiting += [part for found in _imported(tree, name, is_package) for part in (found, *_above(found))]
     return files
+
+
+def _tree(file: Path) -> ast.AST:
+    """A file's syntax; its bytes as one, where this Python does not read it: it may never be imported."""
+    content = file.read_bytes()
+    try:
+        return ast.parse(content)
+    except (SyntaxError, ValueError):
+        return ast.Constant(content)
 
 
 def _file(name: str) -> str | None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from sweeper.folder import Folder, StoreError
 from sweeper.remote import is_unmet
-from sweeper.stopping import leave
+from sweeper.stopping import leave_now
 
 OVERTAKEN = 3  # the exit code of a run that another has taken over
 RENEWAL_SECONDS = 5.0
@@ -96,11 +96,11 @@ class Lease:
                 if holder.get("token") == self.token:
                     self.tag = tag
                     continue
-                self.tell(
+                told = (
                     f"{_told(holder) if holder else 'someone'} has taken {self.name!r} over, as this process had not been "
-                    f"heard of for {STALE_SECONDS:.0f} s; stopping here"
+                    f"heard of for {STALE_SECONDS:.0f} s; stopping here\n"
                 )
-                leave(OVERTAKEN)  # at once: what MLflow and the folder hold is the other's to say now
+                leave_now(OVERTAKEN, told.encode())  # what MLflow and the folder hold is the other's to say now
 
 
 def look(folder: Folder) -> tuple[str, dict[str, Any]]:

@@ -35,7 +35,7 @@ class Artifacts(Folder):
         """Raises StoreError also for a link out of this folder, whose content would be published."""
         if self.is_local and os.path.realpath(self.at(name)) != os.path.join(_real(self.path), name):
             raise StoreError(
-                f"{self.told(name)} is a link to elsewhere. Put the file itself in its place, or remove it"
+                f"{self.told(name)} is or lies behind a link to elsewhere. Put the file itself there, or remove it"
             )
         if self.checksums is None or name not in TABLES:
             return super().read(name)

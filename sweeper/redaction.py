@@ -14,11 +14,12 @@ from urllib.parse import quote, quote_plus, unquote
 HIDDEN = "***"
 SHORTEST, SHORTEST_LINE = 6, 16  # what is shorter would hide ordinary words
 _PORT = r"\d{2,5}(?:/\S*|\W{0,3})\s"  # after a host, before more words
-# Rather too much than too little of a password: it may have spaces, and each of the signs that end a part of a URI.
-_USER = re.compile(rf"://(?:[^\s/:@]*:(?:(?!{_PORT})[^\n]{{0,4999}}|\S*)|[^\s/@]*)@")
+# Rather too much than too little of a password: it may have spaces, and each of the signs that end a part of a URI. A
+# bracket opens a host of numbers.
+_USER = re.compile(rf"://(?!\[)(?:[^\s/:@]*:(?:(?!{_PORT})[^\n]{{0,4999}}|\S*)|[^\s/@]*)@")
 _SECRET = re.compile(
-    r"((?:[?&;#]|%3B|%26)(?:[+ ]|%20)*"
-    r"(?:[\w.-]*(?:pass|pwd|token|secret|key|credential|signature)[\w.-]*|sig)(?:=|%3D))(?:\{[^}\n]*\}|[^\s&;])+",
+    r"((?:(?:[?&;#]|%3B|%26)(?:[\w.-]*(?:pass|pwd|token|secret|key|credential|signature)[\w.-]*|sig)"
+    r"|(?:;|%3B)(?:[+ ]|%20)+[\w.-]*(?:pass|pwd)[\w.-]*)(?:=|%3D))(?:\{[^}\n]*\}|[^\s&;])+",
     re.IGNORECASE,
 )
 _NAME = re.compile(

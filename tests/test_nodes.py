@@ -208,13 +208,20 @@ def test_a_module_that_a_network_imports_when_it_is_built_is_taken_along_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_network.py").write_text(
-        "def build(classes):\n    from my_layers import head\n    return head(classes)\n"
+        "def build(classes):\n    from my_layers import head\n    from spaced import deep\n"
     )
-    (tmp_path / "my_layers.py").write_text("def head(classes): ...\n")
+    (tmp_path / "my_layers.py").write_text("try:\n    import of_python_2\nexcept SyntaxError: ...\n")
+    for folder in ("spaced", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "spaced" / "deep.py").touch()
+    (tmp_path / "elsewhere" / "of_python_2.py").write_text("print 'never imported'")
+    monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
     monkeypatch.syspath_prepend(str(tmp_path))
     experiment = read_experiment(FILE.replace("tests.tiny:linear", "my_network:build"), "nodes.yaml")
-    shipped = [Path(path).name for path in modules_to_ship(experiment) if Path(path).parent == tmp_path]
-    assert shipped == ["my_layers.py", "my_network.py"]
+    shipped = {
+        Path(path).relative_to(tmp_path).as_posix() for path in modules_to_ship(experiment) if str(tmp_path) in path
+    }
+    assert shipped == {"my_layers.py", "my_network.py", "spaced", "elsewhere/of_python_2.py"}
 
 
 @pytest.mark.parametrize(

@@ -54,17 +54,28 @@ def test_what_is_wrong_with_a_trial_is_not_taken_for_a_lost_node(node: Node) -> 
         place_among([node], "cpu", pytest.fail).call(lambda word: int(word), ["x"], cpus=1, gpus=0)
 
 
-def test_a_node_that_others_use_is_waited_for_and_this_is_said(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_others_use_is_waited_for_and_this_is_said(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import ray
 
     from sweeper.launch import measuring
 
     monkeypatch.setattr(measuring, "TELL_SECONDS", 0.2)
     said: list[str] = []
-    ray.remote(lambda seconds: time.sleep(seconds)).options(num_cpus=int(ray.cluster_resources()["CPU"])).remote(3)
-    assert (
-        measuring.place_among([node], "cpu", said.append).call(lambda: os.getpid(), [], cpus=1, gpus=0) != os.getpid()
-    )
+    holds, began = tmp_path / "holds", time.monotonic()
+
+    def hold() -> None:
+        holds.touch()
+        time.sleep(3)
+
+    ray.remote(hold).options(num_cpus=int(ray.cluster_resources()["CPU"])).remote()
+    while not holds.exists():
+        assert time.monotonic() - began < 60
+        time.sleep(0.05)
+    held = time.monotonic()
+    measuring.place_among([node], "cpu", said.append).call(lambda: os.getpid(), [], cpus=1, gpus=0)
+    assert time.monotonic() - held > 2
     assert len(said) == 1
     assert "what a trial needs, as soon as others leave it room" in said[0]
 

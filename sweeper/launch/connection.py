@@ -85,8 +85,11 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head |
 def _keep_token() -> None:
     """Make the file of Ray's token ours alone, as yet empty if it is new: whoever reads it can join a cluster of ours.
 
-    Ray itself makes it, and its folder, with the permissions of any file, and leaves those of a file that is there.
+    Ray itself makes it, and its folder, with the permissions of any file, and leaves those of a file that is there. Where the
+    environment names another token, or none is wanted, it is left alone.
     """
+    if any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")):
+        return
     token = Path(os.path.expanduser("~/.ray/auth_token"))
     with suppress(OSError):  # no home of ours, or another's file: Ray says so where it needs it
         token.parent.mkdir(mode=0o700, exist_ok=True)

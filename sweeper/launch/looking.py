@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from models import user_callable
 from sweeper.data import prepare_at
@@ -13,6 +14,8 @@ from sweeper.folder import TEMPORARY
 from sweeper.launch.nodes import UNUSABLE
 from sweeper.store import Folder
 from sweeper.training.machine import Kind, kind_here
+
+SHOWN = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def versions_here() -> Callable[[], dict[str, str]]:
             spec = importlib.util.find_spec(package)
             for folder in (spec.submodule_search_locations or ()) if spec else ():
                 for path in sorted(Path(folder).rglob("*.py")):
-                    digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+                    digest.update(f"{package}/{path.relative_to(folder)}\n".encode() + path.read_bytes())
         if importlib.util.find_spec("sweeper"):
             import sweeper
 
@@ -120,13 +123,23 @@ def _kind(device: str) -> tuple[Kind | None, str | None]:
         "-c",
         "from sweeper.training.machine import kind_here; print(*kind_here('cuda'), sep='\\t')",
     ]
-    own = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env={**own, "PYTHONPATH": _paths()})
+    own = {name: value for name, value in os.environ.items() if name != SHOWN}
+    own |= {"PYTHONPATH": _paths(), **_shown_to_node(os.getppid())}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=own)
     if done.returncode:
         told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         return None, f"{UNUSABLE} ({told[-1]})"
     name, processor, is_fast = done.stdout.rstrip("\n").split("\t")
     return Kind(name, processor, is_fast == "True"), None
+
+
+def _shown_to_node(raylet: int) -> dict[str, str]:
+    """The GPUs that a node was started with, of all that the machine has, where somebody chose."""
+    try:
+        variables = Path(f"/proc/{raylet}/environ").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return {}
+    return {name: value for name, _, value in (one.partition("=") for one in variables) if name == SHOWN}
 
 
 def _paths() -> str:

@@ -24,13 +24,12 @@ def modules_to_ship(experiment: Experiment) -> list[str]:
     Modules that are installed are not among them: the nodes have their own. Raises ModelError for a model that is not there.
     """
     models = user_models(experiment)
-    files = [file.absolute() for model in models for name, file in own_modules(model).items() if "." not in name]
+    imported = {_top(name, file) for model in models for name, file in own_modules(model).items()}
     tops = {name.partition(":")[0].partition(".")[0] for name in models}
     roots = {path.parent for top in tops - set(OURS) if (path := _place(top)) and not _is_installed(path)}
     loaded = {name.partition(".")[0] for name in sys.modules} - set(OURS)
-    imported = [file.parent if file.name == "__init__.py" else file for file in files]
-    places = {path for path in (*map(_place, loaded), *imported) if path and path.parent in roots}
-    return sorted(map(str, places))
+    beside = {path for top in loaded if (path := _place(top)) and path.parent in roots}
+    return sorted(str(path) for path in beside | imported if not _is_installed(path))
 
 
 def _callables(value: Any) -> Iterator[str]:
@@ -42,6 +41,12 @@ def _callables(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _callables(item)
+
+
+def _top(name: str, file: Path) -> Path:
+    """The file of a module, or the folder of the first package above it."""
+    depth = name.count(".") + (file.name == "__init__.py")
+    return file.absolute().parents[depth - 1] if depth else file.absolute()
 
 
 def _place(top: str) -> Path | None:

@@ -12,6 +12,7 @@ from sweeper.trial import canonical_json
 
 NOT_UPLOADED = ("model.pt",)  # the best one is logged as a model, on the parent run
 PER_CLASS = "per_class.json"
+OUR_CSV = ("per_class.csv", "confusion.csv")
 ARTIFACTS = "artifacts/"
 
 
@@ -47,10 +48,10 @@ def fingerprint_of(sizes: Mapping[str, int]) -> str:
 def contents(artifacts: Artifacts) -> dict[str, bytes]:
     """The files by name, with the per-class table in the form of `mlflow.log_table` too. Raises StoreError for a damaged one.
 
-    CSV files are for spreadsheets here: in the trial's folder they stay as they are.
+    Our own CSV files are for spreadsheets here: in the trial's folder they stay as they are.
     """
     there = [name for name in sizes(artifacts) if artifacts.exists(name)]
     files = {name: artifacts.read(name) for name in dict.fromkeys([*there, *(artifacts.checksums or ())])}
     if "per_class.csv" in files:
         files[PER_CLASS] = per_class_json(files["per_class.csv"])
-    return {name: harmless_csv(content) if name.endswith(".csv") else content for name, content in files.items()}
+    return files | {name: harmless_csv(files[name]) for name in OUR_CSV if name in files}

@@ -129,8 +129,8 @@ class SweepRuns:
             tags[FAILED_TAG] = "true"
         if run is None:
             run = self._created(trial, history, result, tags)
-        self._log(run, trial, history, result, tags)
         try:
+            self._log(run, trial, history, result, tags)
             if result:
                 self._upload_of(trial, run, result)
         except StoreError:  # ended all the same, but not at its own time: that would say that it is whole

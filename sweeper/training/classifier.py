@@ -21,7 +21,10 @@ def load_classifier(folder: Folder, model: Named, users_own: Collection[str] = (
     if content["model"] != to_plain(model):
         raise StoreError(f"{folder.told('model.pt')} holds another network than its trial's. {remedy(folder)}")
     if re.fullmatch(models.CALLABLE, model.name) and model.name not in users_own:
-        raise StoreError(f"{folder.told('model.pt')} wants {model.name} called, which the sweep's file does not name")
+        raise StoreError(
+            f"{folder.told('model.pt')} wants {model.name} called, which the sweep's file does not name. Put it back into the "
+            "file and run that, or ask for a trial of the file as it is"
+        )
     classes, size, crop = content["classes"], content["image_size"], content.get("crop_size")
     network = models.build(model.name, model.arguments, len(classes), crop or size)
     network.load_state_dict(content["weights"])

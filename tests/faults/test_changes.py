@@ -15,9 +15,10 @@ from PIL import Image
 
 from models.code import code_at
 from sweeper import versions
+from sweeper.launch.looking import versions_here
 from sweeper.provenance import codes
 from sweeper.store import Sweep
-from sweeper.versions import own_code
+from sweeper.versions import own_code, told_versions
 from tests.command import check_mlflow, ended, here, table
 
 EXPERIMENT = """
@@ -222,6 +223,10 @@ def test_other_versions_of_what_computes_are_said_and_kept(
     assert f"this sweep began with {began}; now it goes on with {now}: their results may differ" in told
     assert now == began.replace(f"Pillow {version('Pillow')}", "Pillow 99.0")
     assert {word.split()[0] for word in began.split(", ")} >= {"sweeper", "torch", "torchvision", "numpy", "Pillow"}
+
+
+def test_a_node_of_a_cluster_tells_the_same_of_the_same_code() -> None:
+    assert f"sweeper {versions_here()()['sweeper']}" in told_versions()
 
 
 @pytest.mark.parametrize("name", ["models/code.py", "sweeper/training/new.py"])

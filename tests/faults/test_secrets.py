@@ -299,5 +299,8 @@ def test_words_that_are_no_secrets_stay(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "MONKEYS": "gorilla", "KEYBOARD": "german", "TOKENIZERS_PARALLELISM": "parallel", "OLDPWD": "/home/someone/work",
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
-    text = f"lr 0.1 in {tmp_path}, /home/someone/work of a gorilla with german in parallel"
-    assert redacted(text) == text
+    for text in (
+        f"lr 0.1 in {tmp_path}, /home/someone/work of a gorilla with german in parallel",
+        "http://[::1]:5000 answers 500 to bob@home; heads=4; key_dim=64  # tokens=8",
+    ):
+        assert redacted(text) == text

@@ -167,7 +167,7 @@ def test_who_was_away_too_long_stops_when_another_has_taken_over(storage: str) -
 def holder(storage: str) -> "subprocess.Popen[str]":
     words = [sys.executable, "-c", HOLD, storage, "demo"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     assert process.stdout
     assert process.stdout.readline() == "held\n"
     return process
