@@ -92,6 +92,17 @@ def test_list_and_status_say_how_far_a_sweep_is(storage: Path, tmp_path: Path) -
     assert "there are no sweeps" in here("list", "--storage", tmp_path).stderr
 
 
+def test_a_sweep_that_cannot_be_read_keeps_no_other_off_the_list(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        Sweep(str(tmp_path), name).write_experiment(FILE.replace("small", name))
+    (tmp_path / "a" / "experiment.yaml").write_bytes(b"# Written by sweeper, with its")
+    (tmp_path / "c" / "experiment.yaml").write_text("nonsense: 1")
+    told = here("list", "--storage", tmp_path, expect=2)
+    assert told.stdout == "b: no trials yet\n"
+    assert str(tmp_path / "a" / "experiment.yaml") in told.stderr
+    assert str(tmp_path / "c" / "experiment.yaml") in told.stderr
+
+
 def test_results_has_classes_and_is_json_for_scripts(storage: Path) -> None:
     shown = here("results", "small", "--storage", storage, "--per-class").stdout
     assert "10 classes of the test images" in shown

@@ -14,14 +14,22 @@ from sweeper.cli.sweeps import console, existing, output_console, show_results, 
 def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) -> None:
     """The sweeps there are."""
     from sweeper.progress import standing
-    from sweeper.store import sweeps
+    from sweeper.source import ExperimentError
+    from sweeper.store import StoreError, sweeps
     from sweeper.terminal import printable
 
-    rows = [standing(sweep, stored(sweep)) for sweep in sweeps(storage)]
+    rows, troubles = [], []
+    for sweep in sweeps(storage):
+        try:
+            rows.append(standing(sweep, stored(sweep)))
+        except (StoreError, ExperimentError) as error:  # the others are listed all the same
+            troubles.append(str(error))
     if as_json:
         print(json.dumps(rows, indent=1))
     for row in [] if as_json else rows:
         print(printable(f"{row['name']}: {row['told']}"))
+    if troubles:
+        raise StoreError("\n".join(troubles))
     if not rows and not as_json:
         console().print(f"there are no sweeps in {storage}; start one with: sweeper run FILE")
 
