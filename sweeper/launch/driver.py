@@ -59,7 +59,6 @@ class Driver:
         self.trouble: str | None = None
         self.saved_epochs: dict[str, int] = {}
         self.tries: Counter[str] = Counter()
-        self.failed_at: dict[str, int] = {}
         self.lost_at: dict[str, int] = {}
         self.again: deque[Trial] = deque()
         self.best: tuple[tuple[float, int], str] | None = None
@@ -173,8 +172,7 @@ class Driver:
     def fail(self, trial: Trial, error: str, is_own: bool = True) -> None:
         """Take in that a trial broke, with its traceback: it is tried again from its checkpoint, or has failed for good.
 
-        Tries are counted anew once it has got to a later checkpoint. What its node did, not itself (`is_own`), counts as one
-        only where the trial has got no further since the last time.
+        What its node did, not itself (`is_own`), counts as a try only where the trial has got no further since the last time.
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`. One that ran out of memory on a
         GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says. A damaged file
         of a trial's stops a sweep with a pruner or a sampler, which would decide otherwise than with it mended.
@@ -199,9 +197,6 @@ class Driver:
             self._try_again(trial, f"{told} (now alone on a GPU)")
             return
         saved = self.saved_epochs.get(trial.key, 0)
-        if saved > self.failed_at.get(trial.key, saved):
-            self.tries[trial.key] = 0
-        self.failed_at[trial.key] = saved
         if is_own or self.lost_at.get(trial.key, -1) >= saved:
             self.tries[trial.key] += 1
         if not is_own:
