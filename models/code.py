@@ -29,7 +29,7 @@ def code_at(path: str) -> str:
 
     That is `own_modules`, without comments, docstrings and layout. Raises ModelError when there is no such callable.
     """
-    trees = [[name, _plain(_tree(file))] for name, file in sorted(own_modules(path).items())]
+    trees = [[name, _plain(tree)] for name, (_, tree) in sorted(_walk(path).items())]
     return hashlib.sha256(json.dumps(trees).encode("utf-8", "backslashreplace")).hexdigest()[:DIGITS]
 
 
@@ -39,18 +39,25 @@ def own_modules(path: str) -> dict[str, Path]:
     Also of those that are imported within functions; not of installed packages. Raises ModelError when there is no such
     callable.
     """
+    return {name: file for name, (file, _) in _walk(path).items()}
+
+
+def _walk(path: str) -> dict[str, tuple[Path, ast.AST]]:
+    """`own_modules`, each with its syntax."""
     user_callable(path)
     first = path.partition(":")[0]
-    files, waiting = dict[str, Path](), [first, *_above(first)]
+    modules, waiting = dict[str, tuple[Path, ast.AST]](), [first, *_above(first)]
     while waiting:
         name = waiting.pop()
         file = _file(name)
-        if name in files or not file or not file.endswith(".py") or (name != first and not _is_own(name, file)):
+        if name in modules or not file or not file.endswith(".py") or (name != first and not _is_own(name, file)):
             continue
-        files[name] = Path(file)
-        tree, is_package = _tree(files[name]), files[name].name == "__init__.py"
-        waiting += [part for found in _imported(tree, name, is_package) for part in (found, *_above(found))]
-    return files
+        place = Path(file)
+        tree = _tree(place)
+        modules[name] = (place, tree)
+        found = _imported(tree, name, place.name == "__init__.py")
+        waiting += [part for one in found for part in (one, *_above(one))]
+    return modules
 
 
 def _tree(file: Path) -> ast.AST:

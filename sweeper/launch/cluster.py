@@ -22,7 +22,7 @@ from sweeper.launch.nodes import (
     told_left_out,
     told_skew,
 )
-from sweeper.launch.reaching import nodes_up
+from sweeper.launch.reaching import node_up, nodes_up
 from sweeper.launch.share import Share, share_of
 from sweeper.launch.sweeping import Sweeping
 from sweeper.training.machine import Kind, honour_settings
@@ -94,7 +94,7 @@ class Cluster:
         """No further trial starts on a node on which one found that it cannot be trained there."""
         if node in self.unfit:
             return
-        left_out = self.fit.pop(node, None) or next((one for one in nodes_up() if one.id == node), None)
+        left_out = self.fit.pop(node, None) or node_up(node)
         if left_out is None:  # lost meanwhile
             return
         self.unfit[node] = left_out
@@ -103,8 +103,7 @@ class Cluster:
 
     def told_lost(self, node: str | None, death: str) -> str | None:
         """Why a worker's death is its node's doing and not its trial's, if it is: lost, out of reach, or not looked at yet."""
-        up = {one.id for one in nodes_up()}
-        if (node and node not in up) or LOST in death:
+        if (node and not node_up(node)) or LOST in death:
             return "its node was lost"
         if TERMINATED in death:
             return "its node was being taken away"

@@ -12,7 +12,7 @@ from sweeper.launch.credentials import credentials
 from sweeper.launch.joining import ClusterError
 from sweeper.launch.looking import Request, prepare, versions_here
 from sweeper.launch.nodes import Look, Node
-from sweeper.launch.reaching import nodes_up, on
+from sweeper.launch.reaching import node_up, on
 from sweeper.launch.shipping import user_models
 from sweeper.launch.sweeping import Sweeping
 
@@ -111,7 +111,7 @@ def _outcome(answer: Any, node: Node) -> tuple[Any, str | None] | None:
     try:
         return ray.get(answer), None
     except RayError as error:
-        if all(one.id != node.id for one in nodes_up()):
+        if not node_up(node.id):
             return None
         told = str(error).strip().splitlines() or [type(error).__name__]
         return None, f"cannot run a task ({told[-1]})"

@@ -8,7 +8,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from sweeper.launch.joining import ClusterError
 from sweeper.launch.nodes import Node
-from sweeper.launch.reaching import nodes_up, on
+from sweeper.launch.reaching import node_up, on
 from sweeper.launch.share import Place
 
 TELL_SECONDS = 10.0
@@ -25,7 +25,7 @@ def place_among(nodes: Sequence[Node], device: str, say: Callable[[str], object]
             except RayTaskError:  # what the function itself raised
                 raise
             except RayError as error:
-                if node.id in {one.id for one in nodes_up()}:
+                if node_up(node.id):
                     told = " ".join(str(error).split())
                     raise ClusterError(f"what a trial needs cannot be measured on {node}: {told}") from error
                 say(f"{node} was lost as a trial was measured there ({type(error).__name__})")

@@ -23,6 +23,11 @@ def nodes_up() -> list[Node]:
     ]
 
 
+def node_up(id: str) -> Node | None:
+    """The node of that id; None when it is not up any more."""
+    return next((node for node in nodes_up() if node.id == id), None)
+
+
 def on(node: Node, cpus: int, function: Callable[..., Any], gpus: int = 0) -> Any:
     """A function as a task that runs on that node alone."""
     place = NodeAffinitySchedulingStrategy(node.id, soft=False)
