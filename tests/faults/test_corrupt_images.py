@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from sweeper.data.pictures import decode
+from sweeper.terminal import printable
 from tests.command import here
 from tests.images import REAL, write_folder
 
@@ -189,7 +190,7 @@ def test_a_class_without_whole_images_stops_the_sweep(tmp_path: Path, root: Path
         for file in (root / name).iterdir():
             os.truncate(file, 10)
     done = here("run", experiment(tmp_path, root), "--storage", tmp_path, "--executor", "inline", expect=2)
-    assert f"no training image of {', '.join(sorted(lost))} can be decoded" in done.stderr
+    assert printable(f"no training image of {', '.join(sorted(lost))} can be decoded") in done.stderr
 
 
 @pytest.mark.parametrize(
