@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import requests
 from mlflow import MlflowClient
@@ -22,16 +22,18 @@ def is_lost(error: BaseException) -> bool:
     )
 
 
-def _again(ask: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Concatenate[MlflowClient, P], T]:
+def again(ask: Callable[P, T]) -> Callable[P, T]:
+    """Ask, and where the answer is lost at once again: of what does nothing more when it is asked twice."""
+
     @wraps(ask)
-    def asked(client: MlflowClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
         for _ in range(TIMES - 1):
             try:
-                return ask(client, *args, **kwargs)
+                return ask(*args, **kwargs)
             except Exception as error:
                 if not is_lost(error):
                     raise
-        return ask(client, *args, **kwargs)
+        return ask(*args, **kwargs)
 
     return asked
 
@@ -40,7 +42,7 @@ def log_each(log: Callable[[str, str | None], object], root: Path) -> None:
     """Log each file below a folder by a call of its own, which alone is made again, with the folder that it lies in there."""
     for file in (path for path in root.rglob("*") if path.is_file()):
         folder = file.parent.relative_to(root).as_posix()
-        log(str(file), None if folder == "." else folder)
+        again(log)(str(file), None if folder == "." else folder)
 
 
 class Client(MlflowClient):
@@ -49,14 +51,12 @@ class Client(MlflowClient):
     What makes something new each time (a run, a logged model, a version) is left to the caller, who looks first.
     """
 
-    get_experiment_by_name = _again(MlflowClient.get_experiment_by_name)
-    search_runs = _again(MlflowClient.search_runs)
-    get_metric_history = _again(MlflowClient.get_metric_history)
-    search_logged_models = _again(MlflowClient.search_logged_models)
-    search_model_versions = _again(MlflowClient.search_model_versions)
-    log_batch = _again(MlflowClient.log_batch)
-    update_run = _again(MlflowClient.update_run)
-    set_terminated = _again(MlflowClient.set_terminated)
-    log_artifact = _again(MlflowClient.log_artifact)
-    log_model_artifact = _again(MlflowClient.log_model_artifact)
-    finalize_logged_model = _again(MlflowClient.finalize_logged_model)
+    get_experiment_by_name = again(MlflowClient.get_experiment_by_name)
+    search_runs = again(MlflowClient.search_runs)
+    get_metric_history = again(MlflowClient.get_metric_history)
+    search_logged_models = again(MlflowClient.search_logged_models)
+    search_model_versions = again(MlflowClient.search_model_versions)
+    log_batch = again(MlflowClient.log_batch)
+    update_run = again(MlflowClient.update_run)
+    set_terminated = again(MlflowClient.set_terminated)
+    finalize_logged_model = again(MlflowClient.finalize_logged_model)

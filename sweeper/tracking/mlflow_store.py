@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from mlflow.entities import Metric, Run, RunInfo, RunTag, ViewType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweeper.experiment import Experiment
 from sweeper.store import Record, Result, Row, StoreError, Sweep
@@ -47,9 +47,10 @@ FAILED_TAG = "sweeper.has_failed"  # of a run that was given an error before its
 
 @dataclass
 class _Published:
-    """What MLflow has of a trial. `epoch`: the last one whose row it has, None before it was asked."""
+    """What MLflow has of a trial. `artifacts`: its files' URI; `epoch`: its last row's, None before that was asked."""
 
     run_id: str
+    artifacts: str
     status: str
     start_time: int
     end_time: int | None
@@ -61,9 +62,17 @@ class _Published:
     @classmethod
     def of(cls, run: Run) -> "_Published":
         info, data = run.info, run.data
-        times = (info.start_time, info.end_time)
-        epoch = None if data.metrics else 0
-        return cls(info.run_id, info.status, *times, dict(data.tags), set(data.params), set(data.metrics), epoch)
+        return cls(
+            run_id=info.run_id,
+            artifacts=str(info.artifact_uri),
+            status=info.status,
+            start_time=info.start_time,
+            end_time=info.end_time,
+            tags=dict(data.tags),
+            params=set(data.params),
+            metrics=set(data.metrics),
+            epoch=None if data.metrics else 0,
+        )
 
 
 class SweepRuns:
@@ -211,15 +220,17 @@ class SweepRuns:
             files["error.txt"] = result.error.encode("utf-8", "backslashreplace")
         elif FAILED_TAG in run.tags:
             files["error.txt"] = f"It had failed; tried again, it is {result.state.value}.\n".encode()
-        self._upload(run.run_id, files)
+        self._upload(run.artifacts, files)
 
-    def _upload(self, run_id: str, files: Mapping[str, bytes]) -> None:
+    def _upload(self, uri: str, files: Mapping[str, bytes]) -> None:
+        """Upload a run's files to its URI; the client's own call would ask the store for that first."""
+        artifacts = get_artifact_repository(uri, tracking_uri=self.client.tracking_uri)
         with tempfile.TemporaryDirectory() as scratch:
             for name, content in files.items():
                 place = Path(scratch, name)
                 place.parent.mkdir(exist_ok=True)
                 place.write_bytes(content)
-            log_each(partial(self.client.log_artifact, run_id), Path(scratch))
+            log_each(artifacts.log_artifact, Path(scratch))
 
     def _set_status(self, run: _Published, status: str, result: Result | None) -> None:
         if status == "RUNNING" and run.status != status:
@@ -245,7 +256,9 @@ class SweepRuns:
     ) -> None:
         """Give the parent run its files, tables by file name, and tags; FINISHED when every trial has ended, else KILLED."""
         run_id = self.parent.info.run_id
-        self._upload(run_id, {**files, **{name: _as_json(table) for name, table in tables.items()}})
+        self._upload(
+            self.parent.info.artifact_uri, {**files, **{name: _as_json(table) for name, table in tables.items()}}
+        )
         told = {**tags, "mlflow.note.content": self.description}
         if tables:
             told[TABLES_TAG] = tables_tag(tables, self.parent.data.tags.get(TABLES_TAG))

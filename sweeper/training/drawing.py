@@ -5,9 +5,10 @@ have in full colour, and its captions exactly the colours they are given. Legend
 """
 
 import io
+import math
 import unicodedata
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 PAPER, INK, MUTED, RIGHT, WRONG = "#ffffff", "#20242a", "#626a75", "#1a7f37", "#c4262e"
 CAPTIONS = (INK, MUTED, RIGHT, WRONG)
 SHADES = 6  # of each colour of captions, for smooth edges
+PAPER_AT = 255 - SHADES * len(CAPTIONS)  # in the palette of a sheet, before the captions' shades
 COLUMNS, CELL, GAP, LINE, FONT = 6, 128, 8, 15, 12
 SMALL, FEW = 64, 12  # larger images are drawn at up to 96 px, and so many at most
 LARGEST, MOST = 96, 24
@@ -92,20 +94,18 @@ def fitting_sheet(pixels: int, make: Callable[[int], bytes]) -> bytes:
 
 def sheet(title: str, tiles: Sequence[Tile]) -> bytes:
     """A PNG of photographs in rows, small ones enlarged by whole numbers, each above its lines."""
-    photographs = [_photograph(tile.pixels_HW3) for tile in tiles]
+    photographs, palette = _in_one_palette(tuple((tile.pixels_HW3.shape, tile.pixels_HW3.tobytes()) for tile in tiles))
     lines = max((len(tile.lines) for tile in tiles), default=0)
-    height = max((image.height * _scale(image) for image in photographs), default=0)
+    height = max((image.height for image in photographs), default=0)
     top, step = GAP + LINE + GAP, height + GAP // 2 + lines * LINE + GAP
-    text = _Text((GAP + COLUMNS * (CELL + GAP), top + -(-len(tiles) // COLUMNS) * step))
-    text.write((GAP, GAP), Line(title, MUTED), COLUMNS * CELL)
-    corners = [(GAP + at % COLUMNS * (CELL + GAP), top + at // COLUMNS * step) for at in range(len(tiles))]
-    for (left, upper), tile in zip(corners, tiles, strict=True):
+    page = Image.new("P", (GAP + COLUMNS * (CELL + GAP), top + -(-len(tiles) // COLUMNS) * step), PAPER_AT)
+    page.putpalette(palette)
+    _write(page, (GAP, GAP), Line(title, MUTED), COLUMNS * CELL)
+    for at, (tile, photograph) in enumerate(zip(tiles, photographs, strict=True)):
+        left, upper = GAP + at % COLUMNS * (CELL + GAP), top + at // COLUMNS * step
+        page.paste(photograph, (left, upper))
         for row, line in enumerate(tile.lines):
-            text.write((left, upper + height + GAP // 2 + row * LINE), line, CELL)
-    palette = _palette(photographs)
-    page = text.page(palette)
-    for corner, photograph in zip(corners, photographs, strict=True):
-        page.paste(_enlarged(photograph.quantize(palette=palette)), corner)
+            _write(page, (left, upper + height + GAP // 2 + row * LINE), line, CELL)
     return png(page)
 
 
@@ -116,49 +116,48 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-class _Text:
-    """Text in several colours: how much of each colour every pixel has, in [0, 255]."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        self.layers = {colour: Image.new("L", size) for colour in CAPTIONS}
-
-    def write(self, place: tuple[int, int], line: Line, width: int) -> None:
-        text = cut(line.text, width - text_width(line.tail)) + line.tail
-        ImageDraw.Draw(self.layers[line.colour]).text(place, text, 255, font(FONT))
-
-    def page(self, palette: Image.Image) -> Image.Image:
-        """The text on paper, in the last colours of a palette (see `_palette`)."""
-        first = 256 - SHADES * len(CAPTIONS)
-        page = Image.new("L", self.layers[INK].size, first - 1)
-        shades = [(amount * SHADES + 127) // 255 for amount in range(256)]
-        for at, layer in enumerate(self.layers.values()):
-            if layer.getbbox():
-                colours = [first + at * SHADES - 1 + shade for shade in shades]
-                page.paste(layer.point(colours), mask=layer.point([255 * (shade > 0) for shade in shades]))
-        page = page.convert("P")
-        page.putpalette(palette.getpalette() or [])
-        return page
+def _write(page: Image.Image, place: tuple[int, int], line: Line, width: int) -> None:
+    """Write a line on a page whose palette is of `_in_one_palette`."""
+    left, top = place
+    for text in (cut(line.text, width - text_width(line.tail)), line.tail):
+        stamp = _stamp(text, line.colour)
+        page.paste(stamp, (left, top))
+        left += round(text_width(text))
 
 
-def _palette(photographs: Sequence[Image.Image]) -> Image.Image:
-    """An image whose palette has colours of the photographs, then paper, then the shades of each caption's colour."""
-    own = SHADES * len(CAPTIONS) + 1
-    strip = Image.new("RGB", (SMALL, SMALL * max(1, len(photographs))), PAPER)
-    for at, photograph in enumerate(photographs):
-        strip.paste(photograph.resize((SMALL, SMALL)), (0, at * SMALL))
-    found = strip.quantize(256 - own, Image.Quantize.FASTOCTREE).getpalette() or []
-    colours = [*found, *[0] * (3 * (256 - own) - len(found)), *ImageColor.getrgb(PAPER)]
+@lru_cache(maxsize=4096)  # names and percentages come again and again, on a page and in trial after trial
+def _stamp(text: str, colour: str) -> Image.Image:
+    """A text on paper, in the last colours of a palette (see `_in_one_palette`)."""
+    ink = Image.new("L", (math.ceil(text_width(text)), LINE))
+    ImageDraw.Draw(ink).text((0, 0), text, 255, font(FONT))
+    before = PAPER_AT + CAPTIONS.index(colour) * SHADES
+    shades = [(amount * SHADES + 127) // 255 for amount in range(256)]
+    return ink.point([before + shade if shade else PAPER_AT for shade in shades]).convert("P")
+
+
+@lru_cache(maxsize=2)  # those of `predictions.png` are the same for every trial
+def _in_one_palette(photographs: tuple[tuple[tuple[int, ...], bytes], ...]) -> tuple[list[Image.Image], list[int]]:
+    """Photographs, by (H, W, 3) and pixels, at the size they are drawn at, and the colours of their palette.
+
+    It has colours of the photographs, then paper, then the shades of each caption's colour.
+    """
+    images = [_sized(np.frombuffer(pixels, np.uint8).reshape(shape)) for shape, pixels in photographs]
+    strip = Image.new("RGB", (SMALL, SMALL * max(1, len(images))), PAPER)
+    for at, image in enumerate(images):
+        strip.paste(image.resize((SMALL, SMALL)), (0, at * SMALL))
+    found = strip.quantize(PAPER_AT, Image.Quantize.FASTOCTREE).getpalette() or []
+    colours = [*found, *[0] * (3 * PAPER_AT - len(found)), *ImageColor.getrgb(PAPER)]
     for caption in CAPTIONS:
         shades_S3 = np.linspace(ImageColor.getrgb(PAPER), ImageColor.getrgb(caption), SHADES + 1)[1:]
         colours += shades_S3.round().astype(int).ravel().tolist()
     palette = Image.new("P", (1, 1))
     palette.putpalette(colours)
-    return palette
+    return [_enlarged(image.quantize(palette=palette)) for image in images], colours
 
 
-def _photograph(pixels_HW3: Pixels) -> Image.Image:
+def _sized(pixels_HW3: Pixels) -> Image.Image:
     """At most `SMALL` pixels a side as it is, larger ones `LARGEST`."""
-    image = Image.fromarray(np.ascontiguousarray(pixels_HW3))
+    image = Image.fromarray(pixels_HW3)
     side = max(image.size)
     if side <= SMALL:
         return image
@@ -167,8 +166,5 @@ def _photograph(pixels_HW3: Pixels) -> Image.Image:
 
 
 def _enlarged(image: Image.Image) -> Image.Image:
-    return image.resize((image.width * _scale(image), image.height * _scale(image)), Image.Resampling.NEAREST)
-
-
-def _scale(image: Image.Image) -> int:
-    return max(1, CELL // max(image.size))
+    scale = max(1, CELL // max(image.size))
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
