@@ -177,9 +177,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, calls: list[
     monkeypatch.setattr(kind, name, noted)
 
 
-def test_a_trial_takes_three_calls_beside_its_files(
-    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_takes_three_calls_beside_its_files(tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep, asked = a_sweep(tmp_path, 4, epochs=35), []
     for name in [name for name in dir(Client) if not name.startswith("_")]:
         if callable(getattr(Client, name)):
