@@ -1,9 +1,6 @@
-"""A folder on any fsspec filesystem whose files are written whole, and whose JSON and YAML carry their own checksum."""
+"""A folder on any fsspec filesystem whose files are written whole, and whose JSON carries its own checksum."""
 
 import errno
-import hashlib
-import json
-import math
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +14,7 @@ from typing import Any, TypeVar
 from fsspec.implementations.local import LocalFileSystem
 
 from sweeper.remote import StoreError, note_answer, open_filesystem, patiently
+from sweeper.seals import opened_json, sealed_json
 
 __all__ = [
     "FULL",
@@ -24,10 +22,6 @@ __all__ = [
     "TEMPORARY",
     "Folder",
     "StoreError",
-    "opened_json",
-    "opened_text",
-    "sealed_json",
-    "sealed_text",
     "synchronise",
 ]
 
@@ -44,8 +38,6 @@ REMEDIES = {  # for a file whose removal does not just redo some work
 }
 T = TypeVar("T")
 F = TypeVar("F", bound="Folder")
-_JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
-_TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
 
 
 class Folder:
@@ -256,51 +248,3 @@ def synchronise(path: str | os.PathLike[str]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
-def sealed_json(value: Mapping[str, Any]) -> bytes:
-    """A JSON object of one member or more, with its checksum as the last."""
-    text = json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False)
-    # A lone surrogate, as in odd paths, is written as its escape.
-    body = text.removesuffix("\n}").encode(errors="backslashreplace")
-    return body + _JSON_SEAL + _digest(body) + _JSON_END
-
-
-def opened_json(content: bytes) -> Any:
-    """What `sealed_json` was given. Raises ValueError for what it did not write."""
-    body, seal, rest = content.rpartition(_JSON_SEAL)
-    if not seal or rest != _digest(body) + _JSON_END:
-        raise ValueError("its checksum is wrong" if seal else "it has no checksum")
-    return json.loads(body + b"\n}")
-
-
-def sealed_text(text: str) -> bytes:
-    """A text of lines between a comment that says who wrote it and one that holds its checksum."""
-    body = _TEXT_HEAD + text.encode()
-    return body + _TEXT_SEAL + _digest(body) + b"\n"
-
-
-def opened_text(content: bytes) -> str | None:
-    """What `sealed_text` was given, or a text by another hand; None when a bit of ours has changed."""
-    body, seal, rest = content.rpartition(_TEXT_SEAL)
-    is_torn = not seal and content[: len(_TEXT_HEAD)] == _TEXT_HEAD[: len(content)]
-    if is_torn or (seal and rest != _digest(body) + b"\n"):
-        return None
-    try:
-        return (body if seal else content).decode().removeprefix(_TEXT_HEAD.decode())
-    except UnicodeDecodeError:
-        return None
-
-
-def _digest(body: bytes) -> bytes:
-    return hashlib.sha256(body).hexdigest().encode()

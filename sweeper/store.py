@@ -26,7 +26,8 @@ from itertools import islice
 from typing import Any
 
 from sweeper import lock
-from sweeper.folder import READ_AT_ONCE, Folder, StoreError, opened_text, sealed_text
+from sweeper.folder import READ_AT_ONCE, Folder, StoreError
+from sweeper.seals import opened_text, sealed_text
 from sweeper.trial_folder import Record, Result, Row, TrialFolder, time_after, told_by
 
 __all__ = [

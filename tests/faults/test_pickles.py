@@ -13,7 +13,7 @@ import pytest
 
 from sweeper.data import DataError, dataset, open_prepared, prepare
 from sweeper.experiment import Data, named_of
-from sweeper.folder import opened_json, sealed_json
+from sweeper.seals import opened_json, sealed_json
 from sweeper.store import Folder, StoreError
 from sweeper.training import checkpoint
 from sweeper.training.classifier import load_classifier

@@ -1,0 +1,58 @@
+"""Texts that carry their own checksum, so that a bit that changes is noticed: JSON objects, and lines of YAML."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+_JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
+_TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
+
+
+def sealed_json(value: Mapping[str, Any]) -> bytes:
+    """A JSON object of one member or more, with its checksum as the last."""
+    text = json.dumps(_finite(value), indent=1, allow_nan=False, ensure_ascii=False)
+    # A lone surrogate, as in odd paths, is written as its escape.
+    body = text.removesuffix("\n}").encode(errors="backslashreplace")
+    return body + _JSON_SEAL + _digest(body) + _JSON_END
+
+
+def opened_json(content: bytes) -> Any:
+    """What `sealed_json` was given. Raises ValueError for what it did not write."""
+    body, seal, rest = content.rpartition(_JSON_SEAL)
+    if not seal or rest != _digest(body) + _JSON_END:
+        raise ValueError("its checksum is wrong" if seal else "it has no checksum")
+    return json.loads(body + b"\n}")
+
+
+def sealed_text(text: str) -> bytes:
+    """A text of lines between a comment that says who wrote it and one that holds its checksum."""
+    body = _TEXT_HEAD + text.encode()
+    return body + _TEXT_SEAL + _digest(body) + b"\n"
+
+
+def opened_text(content: bytes) -> str | None:
+    """What `sealed_text` was given, or a text by another hand; None when a bit of ours has changed."""
+    body, seal, rest = content.rpartition(_TEXT_SEAL)
+    is_torn = not seal and content[: len(_TEXT_HEAD)] == _TEXT_HEAD[: len(content)]
+    if is_torn or (seal and rest != _digest(body) + b"\n"):
+        return None
+    try:
+        return (body if seal else content).decode().removeprefix(_TEXT_HEAD.decode())
+    except UnicodeDecodeError:
+        return None
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
