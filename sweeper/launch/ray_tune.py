@@ -24,11 +24,12 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sweeper.experiment import Experiment, Tracking
+from sweeper.experiment import Tracking
 from sweeper.launch.answers import Answers, LostAnswersError
 from sweeper.launch.credentials import SECRETS, credentials
 from sweeper.launch.driver import Driver
 from sweeper.launch.share import Share
+from sweeper.launch.work import Work
 from sweeper.trial import Answer, Trial
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ def run_on_ray(driver: Driver, share: Share, at_once: int, nodes: "Cluster | Non
     class_cache.ENV_VARS_TO_PROPAGATE.difference_update(SECRETS)
     answers = _answering()
     states: dict[str, State] = defaultdict(State)
-    trainable = tune.with_parameters(
-        _train,
+    work = Work(
         sweep=(driver.sweep.storage.url, driver.sweep.name),
         experiment=replace(driver.experiment, tracking=Tracking()),  # publishing is the driver's; so are its passwords
         answers=answers,
         access=credentials(),
         versions=nodes.here if nodes else None,
     )
+    trainable = tune.with_parameters(_train, work=work)
     with tempfile.TemporaryDirectory(prefix="sweeper-tune-") as scratch, suppress(_HaltError, _LostError):
         tune.Tuner(
             tune.with_resources(trainable, partial(_reservation, share)),
@@ -90,18 +91,11 @@ def _reservation(share: Share, config: dict[str, Any]) -> tune.PlacementGroupFac
     return tune.PlacementGroupFactory([_bundle(share, config)])
 
 
-def _train(
-    config: dict[str, Any],
-    sweep: tuple[str, str],
-    experiment: Experiment,
-    answers: Any,
-    access: dict[str, str],
-    versions: dict[str, str] | None,
-) -> None:
+def _train(config: dict[str, Any], work: Work) -> None:
     """What a worker runs. Only there is torch imported."""
     from sweeper.launch.worker import train
 
-    train(config["key"], sweep, experiment, answers, access, versions)
+    train(config["key"], work)
 
 
 @dataclass

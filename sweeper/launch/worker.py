@@ -2,17 +2,15 @@
 
 import os
 import traceback
-from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 import ray
 import torch
 from ray import tune
 
-from sweeper.experiment import Experiment
 from sweeper.launch.looking import versions_here
 from sweeper.launch.nodes import skew
+from sweeper.launch.work import Work
 from sweeper.redaction import redacted
 from sweeper.store import Row, Sweep
 from sweeper.training.fit import fit
@@ -20,32 +18,25 @@ from sweeper.training.machine import told_unfit
 from sweeper.trial import Answer
 
 
-def train(
-    key: str,
-    sweep: tuple[str, str],
-    experiment: Experiment,
-    answers: Any,
-    access: dict[str, str],
-    versions: Mapping[str, str] | None,
-) -> None:
+def train(key: str, work: Work) -> None:
     """Train one trial, from wherever its folder says it is, and report to Tune.
 
     Not where the versions are others than those given: a node that has joined gets trials before it was looked at.
     """
-    os.environ.update(access)
+    os.environ.update(work.access)
     node = ray.get_runtime_context().get_node_id()
-    opened = Sweep(*sweep)
-    if why := (versions and skew(versions, _versions())) or told_unfit(opened.machine()):
+    opened = Sweep(*work.sweep)
+    if why := (work.versions and skew(work.versions, _versions())) or told_unfit(opened.machine()):
         tune.report({"node": node, "unfit": why})
         raise RuntimeError(why)  # or Tune would let this worker have the next trial
-    trial, identity = opened.trial(key).read_trial(), ray.get(answers.identity.remote())
+    trial, identity = opened.trial(key).read_trial(), ray.get(work.answers.identity.remote())
 
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         tune.report({"node": node, "rows": rows, "saved_epoch": saved_epoch})
-        return Answer(ray.get(answers.get.remote(trial.key, int(rows[-1]["epoch"]), identity)))
+        return Answer(ray.get(work.answers.get.remote(trial.key, int(rows[-1]["epoch"]), identity)))
 
     try:
-        fit(trial, opened, experiment, report)
+        fit(trial, opened, work.experiment, report)
     except (Exception, SystemExit):  # whatever a user's model raises is that trial's failure; the worker goes on
         error = redacted(traceback.format_exc())
         tune.report({"node": node, "error": error})
