@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models import build
 from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Settings
+from sweeper.models import build
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

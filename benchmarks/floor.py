@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import build
 from sweeper.experiment import Named
+from sweeper.models import build
 
 SECONDS = 0.5
 SIDES = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}

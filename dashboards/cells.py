@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dashboards.levels import label, varies
-from dashboards.ranking import STATES, objective, ranked
-from dashboards.views import Column, SweepTables, axis_kind, metric_columns, plain_values
+from sweeper.dashboards.levels import label, varies
+from sweeper.dashboards.ranking import STATES, objective, ranked
+from sweeper.dashboards.views import Column, SweepTables, axis_kind, metric_columns, plain_values
 
 
 class Spread(NamedTuple):

@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go
 
-from dashboards.figures import Json, as_json
+from sweeper.dashboards.figures import Json, as_json
 
 MARGIN = {"l": 8, "r": 12, "t": 8, "b": 40}
 COLOUR_BAR = {"thickness": 10, "outlinewidth": 0, "len": 200, "lenmode": "pixels", "y": 1, "yanchor": "top"}

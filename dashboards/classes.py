@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dashboards.views import SweepTables, by_rank
+from sweeper.dashboards.views import SweepTables, by_rank
 
 
 class ClassCounts(NamedTuple):

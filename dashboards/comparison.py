@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dashboards.ranking import best
-from dashboards.views import SweepTables
+from sweeper.dashboards.ranking import best
+from sweeper.dashboards.views import SweepTables
 
 MOST_CLASSES = 12
 CONSEQUENCE = "so their accuracies are not comparable one to one."

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dashboards.classes import ClassCounts, accuracies, column_means
-from dashboards.views import SweepTables, by_rank, trial_levels
+from sweeper.dashboards.classes import ClassCounts, accuracies, column_means
+from sweeper.dashboards.views import SweepTables, by_rank, trial_levels
 
 
 class Effect(NamedTuple):

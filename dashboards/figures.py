@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale
 
-from dashboards.levels import MOST
+from sweeper.dashboards.levels import MOST
 
 Json = dict[str, Any]
 

@@ -14,19 +14,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from dashboards import figures
-from dashboards.cells import CellBoard, Spread, best_cell, cell_board
-from dashboards.class_figures import class_figures
-from dashboards.classes import ClassCounts, class_counts
-from dashboards.comparison import MOST_CLASSES, class_gaps, same_data
-from dashboards.effects import effects
-from dashboards.levels import label
-from dashboards.parameter_figures import parameter_figures
-from dashboards.parameters import parameters
-from dashboards.pictures import BUDGET, Albums, albums, picture_data, picture_labels
-from dashboards.predictions import CHARACTERS, image_sets
-from dashboards.ranking import objective
-from dashboards.views import (
+from sweeper.dashboards import figures
+from sweeper.dashboards.cells import CellBoard, Spread, best_cell, cell_board
+from sweeper.dashboards.class_figures import class_figures
+from sweeper.dashboards.classes import ClassCounts, class_counts
+from sweeper.dashboards.comparison import MOST_CLASSES, class_gaps, same_data
+from sweeper.dashboards.effects import effects
+from sweeper.dashboards.levels import label
+from sweeper.dashboards.parameter_figures import parameter_figures
+from sweeper.dashboards.parameters import parameters
+from sweeper.dashboards.pictures import BUDGET, Albums, albums, picture_data, picture_labels
+from sweeper.dashboards.predictions import CHARACTERS, image_sets
+from sweeper.dashboards.ranking import objective
+from sweeper.dashboards.views import (
     MOST_TRIALS,
     Column,
     Leaderboard,
@@ -90,7 +90,7 @@ def render(sweeps: Sequence[SweepTables]) -> str:
     own = "\n".join(_resource(f"{name}.js") for name in SCRIPTS)
     scripts = [_script(get_plotlyjs()), _script(f'"use strict";\n(() => {{\n{own}}})();')]
     environment = Environment(
-        loader=PackageLoader("dashboards", "static"),
+        loader=PackageLoader("sweeper.dashboards", "static"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -124,7 +124,7 @@ def render(sweeps: Sequence[SweepTables]) -> str:
 
 
 def _resource(name: str) -> str:
-    return (files("dashboards") / "static" / name).read_text(encoding="utf-8")
+    return (files("sweeper.dashboards") / "static" / name).read_text(encoding="utf-8")
 
 
 def _script(text: str) -> Markup:

@@ -5,7 +5,7 @@ Parallel coordinates are plain lines: Plotly's own need WebGL and code made at r
 
 import plotly.graph_objects as go
 
-from dashboards.figures import Json, as_json
+from sweeper.dashboards.figures import Json, as_json
 
 BUTTONS = 34  # pixels above a chart for Plotly's buttons
 HOVER = "<b>%{text}</b><br>%{y}<extra></extra>"

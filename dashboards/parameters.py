@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dashboards.levels import BINS, MOST, Levels, holds_numbers, label, varies
-from dashboards.ranking import objective
-from dashboards.views import SweepTables, by_rank, trial_levels
+from sweeper.dashboards.levels import BINS, MOST, Levels, holds_numbers, label, varies
+from sweeper.dashboards.ranking import objective
+from sweeper.dashboards.views import SweepTables, by_rank, trial_levels
 
 FEW, FEW_AN_AXIS = 20, 10
 

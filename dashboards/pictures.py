@@ -5,8 +5,8 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from dashboards.ranking import best
-from dashboards.views import SweepTables, by_rank, trial_labels
+from sweeper.dashboards.ranking import best
+from sweeper.dashboards.views import SweepTables, by_rank, trial_labels
 
 BUDGET = 3_000_000
 """Bytes of PNG files in one page; base64 makes four of three."""

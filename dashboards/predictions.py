@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dashboards.cells import cell_numbers
-from dashboards.views import MOST_TRIALS, SweepTables, by_rank
+from sweeper.dashboards.cells import cell_numbers
+from sweeper.dashboards.views import MOST_TRIALS, SweepTables, by_rank
 
 CHARACTERS = 6_000_000
 """Characters of predictions that a page holds at most."""

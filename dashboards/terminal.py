@@ -10,9 +10,9 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.levels import holds_numbers, label, varies
-from dashboards.ranking import STATES, best, ranked
-from dashboards.sparkline import common_range, epoch_curves, sparkline, squeezed
+from sweeper.dashboards.levels import holds_numbers, label, varies
+from sweeper.dashboards.ranking import STATES, best, ranked
+from sweeper.dashboards.sparkline import common_range, epoch_curves, sparkline, squeezed
 
 GAP = 2
 LEFT_TO_RIGHT = "\u200e"  # after a name in Hebrew or Arabic, or else the numbers beside it change places

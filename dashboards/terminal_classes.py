@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dashboards.classes import ClassCounts, class_counts
-from dashboards.ranking import best
-from dashboards.terminal import BEST, GAP, clipped, plain_table
-from dashboards.views import SweepTables, by_rank
+from sweeper.dashboards.classes import ClassCounts, class_counts
+from sweeper.dashboards.ranking import best
+from sweeper.dashboards.terminal import BEST, GAP, clipped, plain_table
+from sweeper.dashboards.views import SweepTables, by_rank
 
 MOST_TRIALS = 5
 LONGEST_NAME, SHORTEST_NAME = 40, 12

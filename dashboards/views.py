@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dashboards.levels import Levels, axis_levels, holds_numbers, label, varies
-from dashboards.ranking import STATES, best, objective, ranked
-from dashboards.spending import epoch_seconds, epochs_saved, seconds_saved, wall_seconds
+from sweeper.dashboards.levels import Levels, axis_levels, holds_numbers, label, varies
+from sweeper.dashboards.ranking import STATES, best, objective, ranked
+from sweeper.dashboards.spending import epoch_seconds, epochs_saved, seconds_saved, wall_seconds
 
 GROUPS = {"val": "Validation", "test": "Test", "train": "Training"}
 COSTS = ("epoch_seconds", "peak_memory_mib")

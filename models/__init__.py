@@ -7,8 +7,8 @@ so that an experiment file is checked in milliseconds; torch comes in when an en
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from models import from_torchvision
-from models.registry import CALLABLE, Entry, ModelError, takes, user_callable
+from sweeper.models import from_torchvision
+from sweeper.models.registry import CALLABLE, Entry, ModelError, takes, user_callable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 __all__ = ["CALLABLE", "LIMITS", "LOSSES", "MODELS", "Entry", "ModelError", "build", "user_callable"]
 
 MODELS: dict[str, Entry] = {
-    "alexnet": Entry("models.alexnet:alexnet", compact=bool, batch_norm=bool, dropout=float),
-    "logistic_regression": Entry("models.simple:logistic_regression"),
-    "one_hidden": Entry("models.simple:one_hidden", hidden=int),
-    "resnet18": Entry("models.resnet:resnet18", stem=Literal["imagenet", "small"]),
-    "resnet34": Entry("models.resnet:resnet34", stem=Literal["imagenet", "small"]),
-    "resnet50": Entry("models.resnet:resnet50", stem=Literal["imagenet", "small"]),
-    "vgg11": Entry("models.vgg:vgg11", batch_norm=bool, dropout=float, hidden=int),
-    "vgg13": Entry("models.vgg:vgg13", batch_norm=bool, dropout=float, hidden=int),
-    "vgg16": Entry("models.vgg:vgg16", batch_norm=bool, dropout=float, hidden=int),
-    "vgg16_tiny": Entry("models.vgg:vgg16_tiny", batch_norm=bool, dropout=float, hidden=int),
-    "vgg19": Entry("models.vgg:vgg19", batch_norm=bool, dropout=float, hidden=int),
+    "alexnet": Entry("sweeper.models.alexnet:alexnet", compact=bool, batch_norm=bool, dropout=float),
+    "logistic_regression": Entry("sweeper.models.simple:logistic_regression"),
+    "one_hidden": Entry("sweeper.models.simple:one_hidden", hidden=int),
+    "resnet18": Entry("sweeper.models.resnet:resnet18", stem=Literal["imagenet", "small"]),
+    "resnet34": Entry("sweeper.models.resnet:resnet34", stem=Literal["imagenet", "small"]),
+    "resnet50": Entry("sweeper.models.resnet:resnet50", stem=Literal["imagenet", "small"]),
+    "vgg11": Entry("sweeper.models.vgg:vgg11", batch_norm=bool, dropout=float, hidden=int),
+    "vgg13": Entry("sweeper.models.vgg:vgg13", batch_norm=bool, dropout=float, hidden=int),
+    "vgg16": Entry("sweeper.models.vgg:vgg16", batch_norm=bool, dropout=float, hidden=int),
+    "vgg16_tiny": Entry("sweeper.models.vgg:vgg16_tiny", batch_norm=bool, dropout=float, hidden=int),
+    "vgg19": Entry("sweeper.models.vgg:vgg19", batch_norm=bool, dropout=float, hidden=int),
     "wide_resnet_bottleneck": Entry(
-        "models.wide_resnet:wide_resnet_bottleneck", width=int, blocks=int, basic_stages=int, dropout=float
+        "sweeper.models.wide_resnet:wide_resnet_bottleneck", width=int, blocks=int, basic_stages=int, dropout=float
     ),
 }
 
 LOSSES: dict[str, Entry] = {
-    "cross_entropy": Entry("models.losses:cross_entropy"),
-    "focal": Entry("models.losses:focal", gamma=float),
-    "multi_margin": Entry("models.losses:multi_margin", violations=Literal["all", "largest"]),
-    "one_vs_all_hinge": Entry("models.losses:one_vs_all_hinge"),
-    "smooth_cross_entropy": Entry("models.losses:smooth_cross_entropy", smoothing=float),
+    "cross_entropy": Entry("sweeper.models.losses:cross_entropy"),
+    "focal": Entry("sweeper.models.losses:focal", gamma=float),
+    "multi_margin": Entry("sweeper.models.losses:multi_margin", violations=Literal["all", "largest"]),
+    "one_vs_all_hinge": Entry("sweeper.models.losses:one_vs_all_hinge"),
+    "smooth_cross_entropy": Entry("sweeper.models.losses:smooth_cross_entropy", smoothing=float),
 }
 
 LIMITS: dict[str, tuple[int, int | None]] = {  # of the models' arguments, inclusive; None: no limit

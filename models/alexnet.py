@@ -9,7 +9,7 @@ from functools import partial
 
 from torch import nn
 
-from models.layers import PlainNetwork, he_initialise, require_size
+from sweeper.models.layers import PlainNetwork, he_initialise, require_size
 
 
 def alexnet(

@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from models import MODELS, user_callable
+from sweeper.models import MODELS, user_callable
 
-OURS = ("sweeper", "models", "dashboards")
+OURS = "sweeper"
 DIGITS = 16
 
 
@@ -98,7 +98,7 @@ def _above(name: str) -> Iterator[str]:
 def _is_own(name: str, file: str) -> bool:
     parts, paths = Path(file).parts, sysconfig.get_paths()
     is_installed = "site-packages" in parts or "dist-packages" in parts or file.startswith(paths["stdlib"])
-    return not is_installed and name.partition(".")[0] not in OURS
+    return not is_installed and name.partition(".")[0] != OURS
 
 
 def _imported(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ Legend: images (N, 3, S, S) -> logits (N, K).
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from models.registry import ModelError
+from sweeper.models.registry import ModelError
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from models.registry import ModelError
+from sweeper.models.registry import ModelError
 
 
 class PlainNetwork(nn.Module):

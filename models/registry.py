@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import re
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,16 @@ def user_callable(path: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise ModelError(f"{path}: there is no module {error.name!r} on the Python path") from error
+        if f"{module_name}.".startswith(f"{error.name}."):
+            raise ModelError(
+                f"{path}: there is no module {error.name!r} on the Python path; run from the folder where it lies, or add "
+                "that folder to PYTHONPATH"
+            ) from error
+        raise ModelError(f"{path}: {module_name} imports {error.name!r}, which is not installed here") from error
+    except Exception as error:  # whatever the user's own file raises
+        told, place = traceback.format_exception_only(error), traceback.extract_tb(error.__traceback__)[-1]
+        where = "" if isinstance(error, SyntaxError) else f" ({place.filename}, line {place.lineno})"
+        raise ModelError(f"{path}: {module_name} cannot be imported: {''.join(told).strip()}{where}") from error
     found = getattr(module, name, None)
     if found is None:
         raise ModelError(f"{path}: the module {module_name} has no {name!r}")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from models.layers import convolution
+from sweeper.models.layers import convolution
 
 Stem = Literal["imagenet", "small"]
 

@@ -8,7 +8,7 @@ Below 224 px, or 56 px in vgg16_tiny, that pool is an enlargement.
 
 from torch import nn
 
-from models.layers import PlainNetwork, he_initialise, require_size
+from sweeper.models.layers import PlainNetwork, he_initialise, require_size
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}  # of each block
 CHANNELS = (64, 128, 256, 512, 512)

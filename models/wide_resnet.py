@@ -8,7 +8,7 @@ Legend: N images, S pixels a side, K classes, w = `width`.
 
 from torch import Tensor, nn
 
-from models.layers import convolution, he_initialise
+from sweeper.models.layers import convolution, he_initialise
 
 STEM = 16
 STAGES = ((16, 1), (32, 2), (64, 2), (128, 2))  # channels at width 1, stride

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from models import MODELS
 from sweeper import checks, words
 from sweeper.agreement import check_agreement
 from sweeper.complaints import explain
 from sweeper.experiment import DATA_ACCESS, METHODS, Data, Train
+from sweeper.models import MODELS
 from sweeper.source import Path, Source, shown, unknown
 from sweeper.space import Axis, Choice, Int, Space, Uniform, axis_domain, linked_axis, same, setting_steps, with_setting
 

@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from models.classifier import Classifier
 from sweeper.data import Dataset, prepare_at
 from sweeper.data.pictures import UNREADABLE, decode
 from sweeper.data.split import split
 from sweeper.launch.shipping import user_models
+from sweeper.models.classifier import Classifier
 from sweeper.per_class import rows_of
 from sweeper.reading import read_experiment
 from sweeper.store import Folder, Record, Sweep

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from models.code import code_of
 from sweeper import costs
 from sweeper.costs import Cost, Measured
 from sweeper.data import Excluded, default_cache, prepare_at, told_excluded
@@ -13,6 +12,7 @@ from sweeper.data.split import split
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
 from sweeper.launch.share import Share, share_of
+from sweeper.models.code import code_of
 from sweeper.progress import duration
 from sweeper.space import Space, setting_steps
 from sweeper.store import Sweep

@@ -170,7 +170,9 @@ def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
     is_running = sweep.is_running()
     counts = Counter(record.state.value for record in records)
     metric = experiment.objective.metric
-    told_of = TrialState.COMPLETE if counts[TrialState.COMPLETE] else TrialState.PRUNED  # as `dashboards.ranking.best`
+    told_of = (
+        TrialState.COMPLETE if counts[TrialState.COMPLETE] else TrialState.PRUNED
+    )  # as `sweeper.dashboards.ranking.best`
     record = best_record(records, experiment.objective, told_of)
     best = (
         {"metric": metric, "value": value_of(record, experiment.objective), "trial": record.trial.name}

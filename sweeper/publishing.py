@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-import models
+from sweeper import models
 from sweeper.apart import Call, directly
 from sweeper.best import best_record
 from sweeper.experiment import Experiment, Named
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sweeper.tracking.logged_model import LoggedModel
 
 TELL_SECONDS = 6.0
-DRAWING = ("sweeper.explanation", "dashboards.page", "sweeper.tracking.saved_model")  # what `finish` calls
+DRAWING = ("sweeper.explanation", "sweeper.dashboards.page", "sweeper.tracking.saved_model")  # what `finish` calls
 
 
 def publish(
@@ -135,7 +135,7 @@ def _parent(
 
 def leaderboard(trials: "pd.DataFrame", axes: Sequence[str], experiment: Experiment) -> "pd.DataFrame":
     """One row a cell, best first, the objective right after the axes; without columns that are empty throughout."""
-    from dashboards.cells import cells_table
+    from sweeper.dashboards.cells import cells_table
 
     metric = experiment.objective.metric
     table = cells_table(trials, axes, metric, experiment.objective.mode).dropna(axis="columns", how="all")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from dashboards.cells import cells_table
-from dashboards.ranking import best, ranked
-from dashboards.views import SweepTables
+from sweeper.dashboards.cells import cells_table
+from sweeper.dashboards.ranking import best, ranked
+from sweeper.dashboards.views import SweepTables
 from sweeper.experiment import Experiment
 from sweeper.left import Artifacts, remedy
 from sweeper.per_class import COLUMNS, rows_of

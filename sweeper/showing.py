@@ -15,7 +15,7 @@ from sweeper.store import Record, Sweep
 from sweeper.tracking import run_pages
 
 if TYPE_CHECKING:
-    from dashboards.views import SweepTables
+    from sweeper.dashboards.views import SweepTables
 
 
 def command(name: str, sweep: Sweep) -> str:
@@ -53,7 +53,7 @@ def tell_undrawn(sweep: Sweep, console: Console) -> None:
 
 def write_dashboard(sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> str:
     """Write `dashboard.html` into the sweep folder; returns where it is."""
-    from dashboards.page import render
+    from sweeper.dashboards.page import render
 
     sweep.folder.write("dashboard.html", render([page_tables(sweep, experiment, records)]).encode())
     return sweep.folder.told("dashboard.html")

@@ -119,7 +119,7 @@ def config_for(
 ) -> dict[str, Any]:
     """A trial's config: its settings in canonical form, the data named by fingerprint instead of by place.
 
-    `code` is the digest of the user's own network's, see `models.code`.
+    `code` is the digest of the user's own network's, see `sweeper.models.code`.
     """
     plain = to_plain(settings)
     for name in DATA_ACCESS:

@@ -8,7 +8,7 @@ from pathlib import Path
 import sweeper
 
 HOME = Path(sweeper.__file__).parent.parent
-OWN, COMPUTING = ("models", "sweeper"), ("torch", "torchvision", "numpy", "Pillow")
+COMPUTING = ("torch", "torchvision", "numpy", "Pillow")
 
 
 def told_versions() -> str:
@@ -20,8 +20,9 @@ def told_versions() -> str:
 
 @cache
 def own_code(home: Path = HOME) -> str:
-    """SHA-256, eight digits of it, of the code of `models` and `sweeper`, which may be edited under one version."""
-    digest = hashlib.sha256()
-    for file in sorted(found for package in OWN for found in (home / package).rglob("*.py")):
-        digest.update(f"{file.relative_to(home)}\n".encode() + file.read_bytes())
+    """SHA-256, eight digits of it, of the code of `sweeper` but for its page, which may be edited under one version."""
+    digest, own = hashlib.sha256(), home / "sweeper"
+    for file in sorted({*own.rglob("*.py"), *(own / "models").rglob("*.py")}):  # which in a checkout is a link
+        if file.relative_to(own).parts[0] != "dashboards":
+            digest.update(f"{file.relative_to(home)}\n".encode() + file.read_bytes())
     return digest.hexdigest()[:8]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from models import LOSSES
 from sweeper.experiment import AUGMENTATIONS, FROM_SWEEP, INF
+from sweeper.models import LOSSES
 from sweeper.source import Path, Source, shown, unknown
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import MODELS
+from sweeper.models import MODELS
 
 Options = dict[str, Any]
 SIZE = 32

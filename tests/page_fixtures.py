@@ -7,7 +7,7 @@ from folders import write_sweep
 from pages import HOSTILE, tables
 
 from benchmarks.chromium import Browser, program
-from dashboards import views
+from sweeper.dashboards import views
 from sweeper.store import Sweep
 
 

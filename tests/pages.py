@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 from folders import SPACE
 
-from dashboards import views
 from sweeper import results
+from sweeper.dashboards import views
 from sweeper.store import Sweep
 
 HOSTILE = (

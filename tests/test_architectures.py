@@ -11,7 +11,7 @@ from networks import Options, assert_it_learns, images, parameters
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import ModelError, build, from_torchvision
+from sweeper.models import ModelError, build, from_torchvision
 
 State = dict[str, Tensor]
 VGG = [

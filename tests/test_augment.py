@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as reference
 
-from models.classifier import centre
 from sweeper.data import Dataset, prepare
 from sweeper.experiment import Data
+from sweeper.models.classifier import centre
 from sweeper.training import augment
 from sweeper.training.augment import Draws, asked_for, draw, draw_boxes, erase, pad_and_crop, ten_crops
 from sweeper.training.normalisation import IMAGENET, measured, normalisation_of

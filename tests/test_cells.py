@@ -9,9 +9,9 @@ from folders import write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards import spending
-from dashboards.cells import cells_table
-from dashboards.ranking import STATES, best
+from sweeper.dashboards import spending
+from sweeper.dashboards.cells import cells_table
+from sweeper.dashboards.ranking import STATES, best
 from sweeper.results import trials_table
 
 

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
 from sweeper.terminal import Terminal, printable
 from sweeper.trial import Trial, TrialState
-from tests.command import ROOT, here, sweeper
+from tests.command import ROOT, environment, here, sweeper
 from tests.images import class_files, write_folder
 
 FILE = """
@@ -325,17 +327,18 @@ def test_a_model_that_cannot_be_built_is_told_before_anything_runs(storage: Path
     assert not list(tmp_path.glob("small/trials/*"))
 
 
-def test_a_network_of_the_user_s_is_found_in_the_current_directory(storage: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text(
+@pytest.mark.parametrize("module", ["mine", "models.mine"])
+def test_a_network_of_the_user_s_is_found_in_the_current_directory(module: str, storage: Path, tmp_path: Path) -> None:
+    place = tmp_path.joinpath(*module.split(".")).with_suffix(".py")
+    place.parent.mkdir(exist_ok=True)
+    if "." in module:
+        place.with_name("__init__.py").touch()
+    place.write_text(
         "from torch import nn\ndef net(classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))\n"
     )
-    one = [
-        "--set",
-        "search={space: {lr: [0.1]}, seeds: [0]}",
-        "--set",
-        "model={name: 'mine:net'}",
-        "--set",
-        "train.epochs=1",
-    ]
-    here("run", storage / "small.yaml", *one, "--storage", tmp_path, "--executor", "inline", cwd=tmp_path)
+    words = [sys.executable, "-m", "sweeper.cli", "run", storage / "small.yaml", "--executor", "inline"]
+    words += ["--set", "search={space: {lr: [0.1]}, seeds: [0]}", "--set", f"model={{name: '{module}:net'}}"]
+    words += ["--set", "train.epochs=1", "--storage", tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False)
+    assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("small/trials/*/result.json"))

@@ -6,7 +6,7 @@ import pytest
 from folders import write_sweep
 from pages import tables
 
-from dashboards.comparison import class_gaps, same_data
+from sweeper.dashboards.comparison import class_gaps, same_data
 
 
 def test_class_gaps_are_those_of_the_best_trials(tmp_path_factory: pytest.TempPathFactory) -> None:

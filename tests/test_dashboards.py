@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import Elements, tables
 
-from dashboards import classes, levels, page, predictions, views
+from sweeper.dashboards import classes, levels, page, predictions, views
 from sweeper.store import Sweep
 
 pytest_plugins = ("page_fixtures",)

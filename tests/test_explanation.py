@@ -15,10 +15,10 @@ import yaml
 from command import here
 from PIL import Image
 
-from models import ModelError
 from sweeper.data.pictures import decode
 from sweeper.explanation import ExplanationError, draw_explanation, open_classifier
 from sweeper.left import checksum
+from sweeper.models import ModelError
 from sweeper.store import Sweep
 from sweeper.training import checkpoint
 from sweeper.training.classifier import load_classifier

@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models import LOSSES
-from models.losses import mean_loss
+from sweeper.models import LOSSES
+from sweeper.models.losses import mean_loss
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

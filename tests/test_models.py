@@ -1,5 +1,6 @@
 """What every entry of the tables promises, AlexNet, models of one's own, and the network with its preprocessing."""
 
+import importlib
 import inspect
 import io
 from dataclasses import replace
@@ -26,8 +27,8 @@ from PIL import Image, ImageOps
 from torch import nn
 from trials import begin, experiment
 
-from models import LIMITS, LOSSES, MODELS, Entry, ModelError, build, user_callable
-from models.classifier import Classifier
+from sweeper.models import LIMITS, LOSSES, MODELS, Entry, ModelError, build, user_callable
+from sweeper.models.classifier import Classifier
 from sweeper.training.feed import Batch
 from sweeper.training.loop import loss_of
 
@@ -196,7 +197,7 @@ def test_a_model_of_one_s_own_is_given_the_classes_its_arguments_and_the_image_s
     ("path", "words"),
     [
         ("no.such.module:Net", "no module 'no'"), (f"{__name__}:Nothing", "has no 'Nothing'"), ("nothing", "write"),
-        (f"{__name__}:Array.x", "write"), (":Net", "write"), ("models:", "write"), ("models:__all__", "not something to call"),
+        (f"{__name__}:Array.x", "write"), (":Net", "write"), ("sweeper:", "write"), ("sweeper.models:__all__", "not something to call"),
     ],
 )  # fmt: skip
 def test_a_model_that_is_not_there_is_told_in_a_sentence(path: str, words: str) -> None:
@@ -204,10 +205,24 @@ def test_a_model_that_is_not_there_is_told_in_a_sentence(path: str, words: str) 
         user_callable(path)
 
 
-def test_an_error_inside_a_module_of_one_s_own_is_not_hidden(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken_net.py").write_text("import math\nmath.no_such_thing\n")
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "import math\nmath.no_such_thing\n",
+            r"cannot be imported: AttributeError: .*no_such_thing.*broken_net.py, line 2",
+        ),
+        ("import math\ndef net(:\n", r"cannot be imported: .*broken_net.py\", line 2(.|\n)*SyntaxError"),
+        ("import no_such_package.of_theirs\n", "broken_net imports 'no_such_package', which is not installed"),
+    ],
+)
+def test_an_error_inside_a_module_of_one_s_own_is_told_with_its_place(
+    text: str, words: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_net.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(AttributeError, match="no_such_thing"):
+    importlib.invalidate_caches()
+    with pytest.raises(ModelError, match=words):
         user_callable("broken_net:Net")
 
 

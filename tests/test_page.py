@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import FACTS, Elements, tables
 
-from dashboards import page, views
+from sweeper.dashboards import page, views
 from sweeper.store import Sweep
 
 pytest_plugins = ("page_fixtures",)

@@ -11,7 +11,7 @@ from page_checks import FAINT, FOCUSABLE, FOCUSED, HEADINGS, ODD_WORDS, OVERFLOW
 from pages import HOSTILE, tables
 
 from benchmarks.chromium import PAINTED, Browser
-from dashboards import page, views
+from sweeper.dashboards import page, views
 from sweeper.store import Sweep
 
 pytest_plugins = ("page_fixtures",)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards.parameters import caution, dimensions, is_log_like, pairs, parameters
-from dashboards.views import SweepTables, by_rank
+from sweeper.dashboards.parameters import caution, dimensions, is_log_like, pairs, parameters
+from sweeper.dashboards.views import SweepTables, by_rank
 
 
 def sweep(states: Sequence[str], objectives: Sequence[float], **axes: Sequence[Any]) -> SweepTables:

@@ -13,8 +13,8 @@ from pages import Elements, tables
 from PIL import Image
 
 from benchmarks.chromium import Browser
-from dashboards import page, views
-from dashboards.pictures import KINDS, albums
+from sweeper.dashboards import page, views
+from sweeper.dashboards.pictures import KINDS, albums
 from sweeper.pictures import find_keys
 from sweeper.store import Sweep
 from sweeper.trial import UnknownTrialError

@@ -17,7 +17,7 @@ from pages import tables
 from scipy.stats import binomtest, f_oneway
 
 from benchmarks.chromium import Browser
-from dashboards import classes, effects, page, predictions, views
+from sweeper.dashboards import classes, effects, page, predictions, views
 from sweeper.predictions import StoredPredictions
 from sweeper.store import StoreError, Sweep
 

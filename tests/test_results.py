@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from dashboards.ranking import best
 from sweeper import results
+from sweeper.dashboards.ranking import best
 from sweeper.store import Record, Result, StoreError, Sweep
 from sweeper.trial import TrialState
 

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import models
-from models.classifier import Classifier
+from sweeper import models
+from sweeper.models.classifier import Classifier
 from sweeper.training.drawing import GAP, LINE, Line
 from sweeper.training.heat import NAMES, RAMP, heat, saliency_sheet
 from sweeper.training.kernels import LARGEST, SPACE, deeper, kernels

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboards.sparkline import common_range, epoch_curves, sparkline, squeezed
+from sweeper.dashboards.sparkline import common_range, epoch_curves, sparkline, squeezed
 
 NAN = math.nan
 

@@ -19,7 +19,7 @@ pytest_plugins = ("page_fixtures",)
 @pytest.fixture(scope="module")
 def statistics(browser: Browser) -> Browser:
     browser.open("about:blank")
-    script = (files("dashboards") / "static" / "statistics.js").read_text()
+    script = (files("sweeper.dashboards") / "static" / "statistics.js").read_text()
     names = "wilson, logMcNemar, logHolm, comparePair, confusionMatrix, isSignificant"
     browser.do(f"(() => {{ {script}; Object.assign(window, {{ {names} }}); }})()")
     return browser

@@ -11,10 +11,10 @@ import pytest
 from folders import SPACE, synthetic_trial, write_sweep
 from rich.console import Console
 
-from dashboards.ranking import best
-from dashboards.terminal import print_results
 from sweeper import results
 from sweeper.best import best_record
+from sweeper.dashboards.ranking import best
+from sweeper.dashboards.terminal import print_results
 from sweeper.reading import read_experiment
 from sweeper.store import Record, Result, Sweep
 from sweeper.trial import TrialState

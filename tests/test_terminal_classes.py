@@ -10,8 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from scipy.stats import binomtest
 
-from dashboards.terminal_classes import fitting, print_classes, wilson
 from sweeper import results
+from sweeper.dashboards.terminal_classes import fitting, print_classes, wilson
 from sweeper.store import Sweep
 
 AXES = tuple(SPACE)

@@ -17,7 +17,7 @@ from mlflow_servers import held
 from publishing import a_parent, a_sweep, assert_published, publish
 from torch import Tensor, nn
 
-from models.classifier import Classifier
+from sweeper.models.classifier import Classifier
 from sweeper.store import Sweep
 from sweeper.tracking.logged_model import LoggedModel
 from sweeper.tracking.saved_model import save_model

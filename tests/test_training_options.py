@@ -17,10 +17,10 @@ from torch.overrides import TorchFunctionMode
 from torchvision.transforms.v2 import functional as reference
 from trials import Told, begin, experiment, untimed
 
-from models import ModelError
 from sweeper.data import DataError
 from sweeper.data.split import split
 from sweeper.experiment import Artifacts, Objective, Split, named_of
+from sweeper.models import ModelError
 from sweeper.publishing import logged_model
 from sweeper.training import estimate, feed, histograms
 from sweeper.training.classifier import load_classifier

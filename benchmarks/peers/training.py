@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from models import build
+from sweeper.models import build
 
 IMAGE_SIZE, BATCH, STEP_SIZE = 64, 64, 1
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -41,8 +41,4 @@ def _told(error: Exception) -> int:
 
 def _is_for_users(error: Exception) -> bool:
     """Whether an exception is one of ours, or the system's about a file, and so says what to do."""
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in (
-        "sweeper",
-        "models",
-        "dashboards",
-    )
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] == "sweeper"

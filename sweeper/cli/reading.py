@@ -54,7 +54,7 @@ def results(
     as_json: JsonOption = False,
 ) -> None:
     """The table of a sweep's trials, best first; or of its classes for the best trials."""
-    from dashboards.terminal_classes import print_classes
+    from sweeper.dashboards.terminal_classes import print_classes
     from sweeper.results import named_table, ranked_table
 
     sweep = existing(storage, name)

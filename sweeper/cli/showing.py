@@ -25,7 +25,7 @@ def dashboard(
     storage: StorageOption = STORAGE,
 ) -> None:
     """Write one self-contained HTML page that compares trials and sweeps."""
-    from dashboards.page import render
+    from sweeper.dashboards.page import render
     from sweeper.pictures import find_keys, missing
     from sweeper.showing import draw_explained, page_tables
     from sweeper.store import Folder

@@ -73,7 +73,7 @@ def stored(sweep: "Sweep") -> "Experiment":
 
 
 def show_results(records: "Sequence[Record]", experiment: "Experiment", top: int | None) -> None:
-    from dashboards.terminal import print_results
+    from sweeper.dashboards.terminal import print_results
     from sweeper.results import history_table, trials_table
     from sweeper.space import Space
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dashboards.levels import holds_numbers, label
+from sweeper.dashboards.levels import holds_numbers, label
 from sweeper.trial import canonical_json
 
 BIDIRECTIONAL = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")

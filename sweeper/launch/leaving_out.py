@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.code import code_of
 from sweeper.experiment import Experiment, to_plain
 from sweeper.launch.sweeping import Fingerprints
+from sweeper.models.code import code_of
 from sweeper.source import shown
 from sweeper.space import Space, setting_steps
 from sweeper.store import Record

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import user_callable
 from sweeper.data import prepare_at
 from sweeper.experiment import Data
 from sweeper.folder import TEMPORARY
 from sweeper.launch.nodes import UNUSABLE
+from sweeper.models import user_callable
 from sweeper.store import Folder
 from sweeper.training.machine import Kind, kind_here
 
@@ -50,14 +50,13 @@ def versions_here() -> Callable[[], dict[str, str]]:
             except metadata.PackageNotFoundError:
                 continue
         digest = hashlib.sha256()
-        for package in ("models", "sweeper"):
-            spec = importlib.util.find_spec(package)
-            for folder in (spec.submodule_search_locations or ()) if spec else ():
-                for path in sorted(Path(folder).rglob("*.py")):
-                    digest.update(f"{package}/{path.relative_to(folder)}\n".encode() + path.read_bytes())
-        if importlib.util.find_spec("sweeper"):
+        if spec := importlib.util.find_spec("sweeper"):
             import sweeper
 
+            own = Path(str(spec.origin)).parent
+            for path in sorted({*own.rglob("*.py"), *(own / "models").rglob("*.py")}):
+                if path.relative_to(own).parts[0] != "dashboards":
+                    digest.update(f"{path.relative_to(own.parent)}\n".encode() + path.read_bytes())
             found["sweeper"] = f"{sweeper.__version__} (code {digest.hexdigest()[:8]})"
         return found
 

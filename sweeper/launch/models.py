@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from models import build
 from sweeper.apart import Call, directly
 from sweeper.data import prepare_at
 from sweeper.experiment import Settings, to_plain
 from sweeper.launch.sweeping import Sweeping
+from sweeper.models import build
 from sweeper.space import Space, setting_steps
 from sweeper.trial import canonical_json
 

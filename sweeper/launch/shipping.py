@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from models import CALLABLE
-from models.code import OURS, own_modules
 from sweeper.experiment import Experiment, to_plain
+from sweeper.models import CALLABLE
+from sweeper.models.code import OURS, own_modules
 
 
 def user_models(experiment: Experiment) -> tuple[str, ...]:
@@ -26,8 +26,8 @@ def modules_to_ship(experiment: Experiment) -> list[str]:
     models = user_models(experiment)
     imported = {_top(name, file) for model in models for name, file in own_modules(model).items()}
     tops = {name.partition(":")[0].partition(".")[0] for name in models}
-    roots = {path.parent for top in tops - set(OURS) if (path := _place(top)) and not _is_installed(path)}
-    loaded = {name.partition(".")[0] for name in sys.modules} - set(OURS)
+    roots = {path.parent for top in tops - {OURS} if (path := _place(top)) and not _is_installed(path)}
+    loaded = {name.partition(".")[0] for name in sys.modules} - {OURS}
     beside = {path for top in loaded if (path := _place(top)) and path.parent in roots}
     return sorted(str(path) for path in beside | imported if not _is_installed(path))
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from models.code import code_of
 from sweeper.causes import is_of_files
 from sweeper.experiment import Data, Experiment, to_plain
+from sweeper.models.code import code_of
 from sweeper.search.judge import Judge
 from sweeper.space import Cell, Space
 from sweeper.store import Record, Result, Row, StoreError

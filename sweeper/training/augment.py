@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.classifier import centre, middle
 from sweeper.experiment import AUGMENTATIONS, Data, Word, name_and_arguments
+from sweeper.models.classifier import centre, middle
 from sweeper.training.colour import COLOURS
 
 Asked = Mapping[str, Mapping[str, float]]

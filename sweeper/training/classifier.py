@@ -3,10 +3,10 @@
 import re
 from collections.abc import Collection
 
-import models
-from models.classifier import Classifier
+from sweeper import models
 from sweeper.experiment import Named, to_plain
 from sweeper.left import remedy
+from sweeper.models.classifier import Classifier
 from sweeper.store import Folder, StoreError
 from sweeper.training import checkpoint
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.classifier import centre
 from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Data
+from sweeper.models.classifier import centre
 from sweeper.training.augment import Draws, asked_for, colour, draw, erase, place, ten_crops
 from sweeper.training.mixing import Mix, draw_mixes, mixed
 from sweeper.training.normalisation import normalisation_of

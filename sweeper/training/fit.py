@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from models import ModelError
-from models.code import code_of
 from sweeper.data import DataError, Dataset, prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Objective, to_plain
+from sweeper.models import ModelError
+from sweeper.models.code import code_of
 from sweeper.store import Result, Row, Sweep, TrialFolder, time_after
 from sweeper.training import artifacts, checkpoint, histograms, pictures
 from sweeper.training.loop import Trainer, peak_memory_mib

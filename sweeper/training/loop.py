@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models import LOSSES, ModelError, build
-from models.losses import mean_loss
 from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Settings, Train, name_and_arguments
+from sweeper.models import LOSSES, ModelError, build
+from sweeper.models.losses import mean_loss
 from sweeper.store import Machine, Row
 from sweeper.training.feed import Batch, Feed
 from sweeper.training.machine import settle

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from captum.attr import IntegratedGradients, LayerGradCam, Saliency
 from torch import Tensor, nn
 
-from models.classifier import Classifier, middle
+from sweeper.models.classifier import Classifier, middle
 
 STEPS, AT_ONCE = 50, 32
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.code import code_at
 from sweeper import versions
 from sweeper.launch.looking import versions_here
+from sweeper.models.code import code_at
 from sweeper.provenance import codes
 from sweeper.store import Sweep
 from sweeper.versions import own_code, told_versions
@@ -233,6 +233,7 @@ def test_a_node_of_a_cluster_tells_the_same_of_the_same_code() -> None:
 def test_this_project_s_own_code_is_known_by_what_is_in_its_files(name: str, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "sweeper" / "training").mkdir(parents=True)
+    (tmp_path / "sweeper" / "models").symlink_to("../models")
     (tmp_path / "models" / "code.py").write_text("a = 1\n")
     before = own_code(tmp_path)
     (tmp_path / name).write_text("a = 2\n")

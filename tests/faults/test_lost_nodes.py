@@ -149,8 +149,7 @@ def test_what_is_wrong_with_a_cluster_is_told_before_anything_trains(
     )
     assert "lower resources.gpus_per_trial" in refused("--set", "resources.gpus_per_trial=1").replace("Lower", "lower")
     copied = tmp_path / "older"
-    for package in ("sweeper", "models", "dashboards"):
-        shutil.copytree(ROOT / package, copied / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "sweeper", copied / "sweeper", ignore=shutil.ignore_patterns("__pycache__"))
     (copied / "sweeper" / "__init__.py").write_text('"""Older."""\n\n__version__ = "0.0.9"\n')
     ray.add(1, environment={"PYTHONPATH": str(copied)})
     ray.wait()
