@@ -94,8 +94,12 @@ def _side_by_side(given: Any) -> Any:
 
 
 NAMED_SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
-Named = Annotated[_Named, BeforeValidator(_side_by_side), WithJsonSchema(NAMED_SCHEMA)]
-"""A name and its keyword arguments, written side by side in the file: `{name: alexnet, dropout: 0.3}`."""
+WORD_SCHEMA = {"anyOf": [{"type": "string"}, NAMED_SCHEMA]}
+Named = Annotated[_Named, BeforeValidator(_side_by_side), WithJsonSchema(WORD_SCHEMA)]
+"""A name and its keyword arguments, written side by side in the file: `{name: alexnet, dropout: 0.3}`.
+
+A file may have the name alone, which `reading` spells out.
+"""
 
 
 def _bare(given: Any) -> Any:
@@ -105,7 +109,7 @@ def _bare(given: Any) -> Any:
     return _side_by_side(given)
 
 
-Word = Annotated[str | _Named, BeforeValidator(_bare), WithJsonSchema({"anyOf": [{"type": "string"}, NAMED_SCHEMA]})]
+Word = Annotated[str | _Named, BeforeValidator(_bare), WithJsonSchema(WORD_SCHEMA)]
 """A name, alone or with its keyword arguments: `focal` or `{name: focal, gamma: 2}`."""
 
 

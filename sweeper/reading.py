@@ -10,7 +10,8 @@ from sweeper.axes import check_search
 from sweeper.checks import check
 from sweeper.complaints import adapter, experiment_schema, explain
 from sweeper.experiment import Experiment, Train, to_plain
-from sweeper.source import ExperimentError, Source, read_source, set_value, write_source
+from sweeper.source import ExperimentError, Path, Source, read_source, set_value, write_source
+from sweeper.space import Space, setting_steps
 
 
 def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Experiment:
@@ -21,11 +22,13 @@ def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Exper
     source = read_source(text, file)
     if source.mistakes and not source.values:
         raise ExperimentError(source.mistakes)
-    for setting in settings:
-        set_value(source, setting, Train.__dataclass_fields__)
+    changed = [set_value(source, setting, Train.__dataclass_fields__) for setting in settings]
+    _spell_out(source)
     experiment = _validated(source)
     check(source)
     check_search(source)
+    if experiment and not source.mistakes:
+        _check_changed(source, filter(None, changed), experiment)
     if source.mistakes or experiment is None:
         raise ExperimentError(sorted(source.mistakes, key=lambda mistake: _order(mistake.place)))
     return experiment
@@ -39,6 +42,21 @@ def write_experiment(experiment: Experiment) -> str:
 def schema() -> dict[str, Any]:
     """The JSON Schema of an experiment file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **experiment_schema()}
+
+
+def _spell_out(source: Source) -> None:
+    """A bare word in the place of a name and arguments: `model: alexnet` means `model: {name: alexnet}`."""
+    for section in ("model", "pruning"):
+        if isinstance(word := source.values.get(section), str):
+            source.values[section] = {"name": word}
+
+
+def _check_changed(source: Source, changed: Iterable[Path], experiment: Experiment) -> None:
+    """What `--set` changed must not be an axis, whose values are what is run."""
+    axes: dict[Path, str] = {setting_steps(name): name for name in Space.of(experiment.search).names}
+    for path in changed:
+        if path in axes:
+            source.add(path, f"is an axis of the search; write --set 'search.space.{axes[path]}=[...]'")
 
 
 def _validated(source: Source) -> Experiment | None:

@@ -1,6 +1,7 @@
 """Remote filesystems: opened without stale listings, waited for while they are out, their errors said in sentences."""
 
 import errno
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,8 +58,7 @@ def note_answer(url: str) -> None:
 def open_filesystem(url: str) -> tuple[Any, str]:
     """The filesystem of a URL and the path in it. Raises StoreError for one that cannot be had here."""
     if "://" not in url:  # fsspec would take the :: in a folder's name for its own
-        local = fsspec.filesystem("file")
-        return local, local._strip_protocol(url)
+        return fsspec.filesystem("file"), os.path.abspath(os.path.expanduser(url))
     protocol = url.partition("://")[0]
     if has_password(url):
         raise StoreError(

@@ -167,19 +167,22 @@ def write_source(values: Mapping[str, Any]) -> str:
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
-def set_value(source: Source, setting: str, bare: Container[str] = ()) -> None:
-    """Apply `--set PATH=VALUE` to a file's values; VALUE is YAML, a PATH that is in `bare` means train.<PATH>."""
+def set_value(source: Source, setting: str, bare: Container[str] = ()) -> Path | None:
+    """Apply `--set PATH=VALUE` to a file's values; VALUE is YAML, a PATH that is in `bare` means train.<PATH>.
+
+    Returns where it is in the file; None for a mistake.
+    """
     name, equals, text = setting.partition("=")
     place = f"--set {name}"
     if not equals or not name.strip():
         source.mistakes.append(
             Mistake(f"--set {setting}", "", "write --set PATH=VALUE, for instance --set train.lr=0.01")
         )
-        return
+        return None
     value = read_source(f"value: {text}" if text.strip() else "value: null", place)
     if value.mistakes:
         source.mistakes += value.mistakes
-        return
+        return None
     path = _setting_path(name.strip(), bare)
     into: Any = source.values
     for depth, step in enumerate(path[:-1], start=1):
@@ -190,6 +193,7 @@ def set_value(source: Source, setting: str, bare: Container[str] = ()) -> None:
     into[path[-1]] = value.values.get("value")
     source.places = {at: line for at, line in source.places.items() if at[: len(path)] != path}
     source.places[path] = place
+    return path
 
 
 def _setting_path(name: str, bare: Container[str]) -> tuple[str, ...]:

@@ -197,7 +197,8 @@ def test_a_model_of_one_s_own_is_given_the_classes_its_arguments_and_the_image_s
     ("path", "words"),
     [
         ("no.such.module:Net", "no module 'no'"), (f"{__name__}:Nothing", "has no 'Nothing'"), ("nothing", "write"),
-        (f"{__name__}:Array.x", "write"), (":Net", "write"), ("sweeper:", "write"), ("sweeper.models:__all__", "not something to call"),
+        (f"{__name__}:Array.x", "write"), (":Net", "write"), ("sweeper:", "write"),
+        ("sweeper.models:__all__", "not something to call"),
     ],
 )  # fmt: skip
 def test_a_model_that_is_not_there_is_told_in_a_sentence(path: str, words: str) -> None:

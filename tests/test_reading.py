@@ -109,12 +109,12 @@ def test_aliases_and_merge_keys_are_followed_and_own_keys_win() -> None:
 def test_set_changes_settings_in_order_and_creates_sections() -> None:
     experiment = read(
         BASE,
-        "train.lr=1e-2", "train.lr=0.5", "momentum=0.25", "search.space.lr=[0.1, 0.01]", "search.space.model.dropout=[0.5]",
+        "train.lr=1e-2", "train.lr=0.5", "momentum=0.25", "search.space.gamma=[0.1, 0.01]", "search.space.model.dropout=[0.5]",
         "data.root=../a b.zip", "model.compact=true", "pruning={name: median, n_warmup_steps: 2}", "description=''",
         "tracking.uri=",
     )  # fmt: skip
     assert (experiment.train.lr, experiment.train.momentum) == (0.5, 0.25)
-    assert experiment.search.space == {"lr": [0.1, 0.01], "model.dropout": [0.5]}
+    assert experiment.search.space == {"gamma": [0.1, 0.01], "model.dropout": [0.5]}
     assert experiment.data.root == "../a b.zip"
     assert experiment.model == named_of({"name": "alexnet", "compact": True})
     assert to_plain(experiment.pruning) == {"name": "median", "n_warmup_steps": 2}
@@ -198,7 +198,7 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "number in quotes": ("train: {lr: '0.1'}", "f.yaml:4: train.lr", ('given "0.1"', "a number")),
     "list for a section": ("train: [1, 2]", "f.yaml:4: train", ("a mapping",)),
     "empty section": ("train:", "f.yaml:4: train", ("given null", "a mapping")),
-    "model without arguments' names": ("pruning: median", "f.yaml:4: pruning", ('given "median"', "a mapping")),
+    "model without arguments' names": ("pruning: 3", "f.yaml:4: pruning", ("given 3", "a mapping")),
     "zero epochs": ("train: {epochs: 0}", "f.yaml:4: train.epochs", ("given 0", "1 or more")),
     "a number of 400 digits": (f"train: {{epochs: 1{'0' * 400}}}", "f.yaml:4: train.epochs", ("less than 2.1",)),
     "momentum of one": ("train: {momentum: 1}", "f.yaml:4: train.momentum", ("given 1", "less than 1")),
@@ -510,7 +510,8 @@ def test_mistakes_about_the_data_are_told(case: str) -> None:
 WRONG_MODELS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "unknown model": ("{name: alexnt}", "model.name", ("did you mean `alexnet`?", "package.module:callable")),
     "model without a name": ("{dropout: 0.1}", "model.name", ("is missing",)),
-    "bare word": ("alexnet", "model", ('given "alexnet"', "a mapping")),
+    "number": ("3", "model", ("given 3", "a mapping")),
+    "unknown bare word": ("alexnt", "model.name", ("did you mean `alexnet`?",)),
     "unknown argument": ("{name: alexnet, droput: 0.1}", "model.droput", ("did you mean `dropout`?",)),
     "argument of a wrong type": ("{name: alexnet, compact: 1}", "model.compact", ("given 1", "true or false")),
     "argument that is no number": ("{name: alexnet, dropout: .nan}", "model.dropout", ("finite",)),
@@ -742,3 +743,22 @@ def test_the_schema_describes_the_design_and_refuses_what_the_reader_refuses() -
     )
     wrong = yaml.safe_load(BASE) | {"serach": {}, "train": {"lr": "fast", "epochs": 0}}
     assert len(list(validator.iter_errors(wrong))) == 3
+
+
+def test_a_bare_word_is_a_name_without_arguments() -> None:
+    text = "name: a\ndata: {{name: digits}}\nmodel: {}\npruning: {}\n"
+    bare, spelled_out = text.format("alexnet", "median"), text.format("{name: alexnet}", "{name: median}")
+    assert read_experiment(bare, "f.yaml") == read_experiment(spelled_out, "f.yaml")
+    assert read_experiment(spelled_out, "f.yaml", ["model=alexnet"]) == read_experiment(spelled_out, "f.yaml")
+
+
+@pytest.mark.parametrize(("setting", "path"), [("lr=0.5", "train.lr"), ("model.dropout=0.5", "model.dropout")])
+def test_what_is_an_axis_is_not_set_beside_it(setting: str, path: str) -> None:
+    text = "name: a\ndata: {name: digits}\nmodel: {name: alexnet}\n"
+    text += "search: {space: {lr: [0.1, 0.2], model.dropout: [0, 0.1]}}\n"
+    with pytest.raises(ExperimentError) as error:
+        read_experiment(text, "f.yaml", [setting])
+    assert [mistake.path for mistake in error.value.mistakes] == [path]
+    assert "search.space." in str(error.value)
+    instead = read_experiment(text, "f.yaml", ["search.space.lr=[0.5]", "momentum=0.5"])
+    assert instead.train.momentum == 0.5

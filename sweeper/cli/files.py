@@ -1,7 +1,9 @@
 """Commands about experiment files and this machine."""
 
 import json
+import shlex
 from pathlib import Path
+from string import Template
 from typing import Annotated
 
 import typer
@@ -30,8 +32,10 @@ def init(
     if file.exists():
         raise InputError(f"{file} exists; give another name")
     target = file.absolute()
-    Folder(str(target.parent)).write(target.name, files("sweeper").joinpath("starter.yaml").read_bytes())
-    print(f"{file}: edit it, then: sweeper plan {file} && sweeper run {file}")
+    told, starter = shlex.quote(str(file)), Template(files("sweeper").joinpath("starter.yaml").read_text())
+    text = starter.substitute(name=json.dumps(target.stem, ensure_ascii=False), file=told)
+    Folder(str(target.parent)).write(target.name, text.encode())
+    print(f"{file}: edit it, then: sweeper plan {told} && sweeper run {told}")
 
 
 @app.command()

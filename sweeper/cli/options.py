@@ -5,12 +5,30 @@ from typing import Annotated
 
 import typer
 
+from sweeper import __version__
+
 app = typer.Typer(
     help="Grid search for image classifiers: one YAML file, every trial tracked, pruned, resumable and comparable.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"sweeper {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """What comes before a command."""
+
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The experiment file.", show_default=False)]
 
@@ -24,7 +42,9 @@ StorageOption = Annotated[
     str, typer.Option("--storage", envvar="SWEEPER_STORAGE", metavar="DIR", help="Where the sweep folders are.")
 ]
 
-UriOption = Annotated[str | None, typer.Option("--tracking-uri", metavar="URI", help="The MLflow store to publish to.")]
+UriOption = Annotated[
+    str | None, typer.Option("--tracking-uri", metavar="URI", help="The MLflow store, in the place of the file's.")
+]
 
 ExecutorOption = Annotated[
     str, typer.Option("--executor", metavar="ray|inline", help="On Ray Tune, or in this process.")

@@ -100,7 +100,10 @@ def plan(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what `run` would do: trials, what is done already, parameters, FLOPs, memory, time. Runs nothing."""
+    """Say what `run` would do: trials, what is done already, parameters, FLOPs, memory, time.
+
+    Trains no trial: it prepares the images and times a few steps of each model.
+    """
     from sweeper.store import Sweep
 
     experiment = absolute(read(file, settings))

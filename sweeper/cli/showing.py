@@ -48,7 +48,9 @@ def dashboard(
 
 @app.command()
 def ui(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The sweep to open it on.", show_default=False)
+    ] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="On this machine only.")] = 5000,
     storage: StorageOption = STORAGE,
     uri: UriOption = None,

@@ -1,6 +1,7 @@
 """Finding and reading what a command is about, and where its words go."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,11 @@ def read(file: Path, settings: list[str] | None) -> "Experiment":
     from sweeper.reading import read_experiment
 
     if not file.is_file():
-        raise InputError(f"there is no file {file}; `sweeper init {file}` writes one to start from")
+        told = shlex.quote(str(file))
+        raise InputError(
+            f"there is no file {file}; `sweeper init {told}` writes one to start from, and `sweeper resume {told}` goes on "
+            "with a sweep of that name"
+        )
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

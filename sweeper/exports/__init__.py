@@ -52,6 +52,7 @@ def export(table: pd.DataFrame, format: str, path: str | None, title: str = "tab
 
     csv, json, parquet and xlsx keep types and every digit; markdown, latex and html are for reading. Raises ExportError.
     """
+    format = ENDINGS.get(f".{format}", format)
     if format not in FORMATS:
         raise ExportError(unknown(format, FORMATS, "format"))
     content = FORMATS[format](table, title)
