@@ -1,6 +1,8 @@
 """`split` divides by class, by seed and completely."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,6 +122,26 @@ def test_official_test_images_are_all_of_them_and_fractions_divide_the_rest() ->
 def test_official_split_trains_on_all_and_validates_on_the_official_images() -> None:
     data = dataset([20, 10], official=3)
     assert counted(data, split(data, "official")) == [[20, 10], [3, 3], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("shares", "parts"),
+    [
+        ("official", [[20, 10], [2, 2], [1, 1]]),
+        (Split(0.8, 0.2, "official"), [[16, 8], [4, 2], [1, 1]]),
+        (Split(0.5, 0.3, 0.2), [[10, 5], [6, 3], [4, 2]]),
+    ],
+)
+def test_a_source_with_validation_and_test_images_has_each_in_its_place(shares: Any, parts: list[list[int]]) -> None:
+    labels_N = np.concatenate([np.repeat([0, 1], [20, 10]), [0, 0, 1, 1], [0, 1]])
+    images_NCHW = np.zeros((len(labels_N), 3, 1, 1), np.uint8)
+    data = replace(dataset([20, 10]), images_NCHW=images_NCHW, labels_N=labels_N, test_from=34)
+    indices = split(data, shares)
+    assert counted(data, indices) == parts
+    if shares == "official":
+        assert np.array_equal(indices.val_N, np.arange(30, 34))
+    if shares == "official" or shares.test == "official":
+        assert np.array_equal(indices.test_N, np.arange(34, 36))
 
 
 def test_a_class_without_any_image_is_passed_over() -> None:

@@ -73,7 +73,10 @@ class Excluded(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images and labels of one source: its training images first, then its own labelled validation or test images."""
+    """Images and labels of one source: its training images first, then its own labelled validation or test images.
+
+    Where it has both, its test images come last, from `test_from` on.
+    """
 
     images_NCHW: NDArray[np.uint8]
     labels_N: NDArray[np.int64]
@@ -83,6 +86,7 @@ class Dataset:
     fingerprint: str
     folder: Path
     excluded: tuple[Excluded, ...] = ()
+    test_from: int | None = None
 
 
 def open_prepared(folder: Path) -> Dataset:
@@ -162,4 +166,5 @@ def _mapped(folder: Path, about: dict[str, Any]) -> Dataset:
         official_from=about["official_from"],
         fingerprint=about["fingerprint"],
         folder=folder,
+        test_from=about.get("test_from"),
     )

@@ -1,9 +1,9 @@
-"""`folder`: one sub-folder a class; with `train/` and `val/` (or `test/`) above them, those are the two parts."""
+"""`folder`: one sub-folder a class; `train/`, `val/` and `test/` above them are the parts, by any of their usual names."""
 
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sweeper.data.dataset import ClassName, DataError
 from sweeper.data.source import ImageFiles, Listing, Sample, Wanted, choose, storable
@@ -12,11 +12,19 @@ from sweeper.data.tree import EXTENSIONS, Directory, File
 if TYPE_CHECKING:
     from sweeper.experiment import Data
 
-OFFICIAL = ("val", "test")
+TRAINING, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
 LAYOUT = (
     "Expected one sub-folder a class with its images inside (cat/1.jpg, dog/2.png), or such sub-folders in train/ and "
-    f"in val/ or test/. Images end in {', '.join(EXTENSIONS)}."
+    f"in val/, test/ or both. Images end in {', '.join(EXTENSIONS)}."
 )
+
+
+class Parts(NamedTuple):
+    """The folders that hold the class folders: of the training images, of the official ones, of tests beside the latter."""
+
+    training: str
+    official: str | None = None
+    test: str | None = None
 
 
 def find(data: "Data", cache: Path) -> ImageFiles:
@@ -31,42 +39,76 @@ def find(data: "Data", cache: Path) -> ImageFiles:
 
 
 def _listing(tree: Directory, wanted: Wanted) -> Listing:
-    training, official = _parts(tree)
-    ids = tree.folders(training)
+    parts = _parts(tree)
+    ids = tree.folders(parts.training)
     if not ids:
-        raise DataError(f"data.root: there are no class folders in {tree.root / training}. {LAYOUT}")
+        raise DataError(f"data.root: there are no class folders in {tree.root / parts.training}. {LAYOUT}")
     classes = choose([ClassName(storable(one), one) for one in ids], wanted)
-    samples = [sample for one in classes for sample in _samples(tree, training, one.id, official=False)]
+    samples = [sample for one in classes for sample in _samples(tree, parts.training, one.id, 0)]
     empty = sorted({one.id for one in classes} - {sample.class_id for sample in samples})
     if empty:
-        raise DataError(f"data.root: {tree.root / training} has no images for {', '.join(empty)}. {LAYOUT}")
-    if official is not None:
-        _check_same_classes(tree, official, ids)
-        samples += [sample for one in classes for sample in _samples(tree, official, one.id, official=True)]
+        raise DataError(f"data.root: {tree.root / parts.training} has no images for {', '.join(empty)}. {LAYOUT}")
+    for part, name in enumerate(parts[1:], 1):
+        if name is not None:
+            _check_same_classes(tree, parts.training, name)
+            samples += [sample for one in classes for sample in _samples(tree, name, one.id, part)]
     return classes, samples
 
 
-def _parts(tree: Directory) -> tuple[str, str | None]:
-    """The folders that hold the class folders of the training and of the official images."""
-    official = next((name for name in OFFICIAL if tree.folders(name)), None)
-    if tree.folders("train") and (official or tree.folders("") == ["train"]):
-        return "train", official
-    return "", None
+def _parts(tree: Directory) -> Parts:
+    """Raises DataError where folders are called as parts are and do not make a set, so that no part becomes a class."""
+    top = tree.folders("")
+    training, validation, test = (_named(tree, top, names) for names in (TRAINING, VALIDATION, TEST))
+    if training and (validation or test):
+        if validation and test and not set(tree.folders(test)) & set(tree.folders(training)):
+            test = None  # it has no labels, like Tiny ImageNet's `test/images/`
+        return Parts(training, validation or test, test if validation else None)
+    if training and top == [training]:
+        return Parts(training)
+    _check_no_parts(tree, top, training)
+    return Parts("")
 
 
-def _check_same_classes(tree: Directory, official: str, ids: list[str]) -> None:
-    strange = sorted(set(tree.folders(official)) - set(ids))
-    if strange:
+def _named(tree: Directory, top: list[str], names: tuple[str, ...]) -> str | None:
+    """The top folder that has one of these names, in any case, and folders in it."""
+    found = [one for one in top if one.lower() in names and tree.folders(one)]
+    if len(found) > 1:
         raise DataError(
-            f"data.root: {tree.root / official} has classes without training images: {', '.join(strange)}. "
-            f"Add train/{strange[0]}, or remove {official}/{strange[0]}."
+            f"data.root: {' and '.join(found)} in {tree.root} are the same part by another name. Keep one of them there."
+        )
+    return found[0] if found else None
+
+
+def _check_no_parts(tree: Directory, top: list[str], training: str | None) -> None:
+    if training and not tree.images(training):
+        others = ", ".join(one for one in top if one != training)
+        raise DataError(
+            f"data.root: {tree.root / training} has folders in it, as a training part has, but of what is beside it "
+            f"({others}) nothing is a validation or test part with class folders in it. Rename that to val or test, or, "
+            f"for the training images alone, set data.root to {tree.root / training}. {LAYOUT}"
+        )
+    called = [one for one in top if one.lower() in TRAINING + VALIDATION + TEST]
+    has_both = len({one.lower() in TRAINING for one in called}) == 2
+    if called and (has_both or called == top):
+        raise DataError(
+            f"data.root: {tree.root} has the parts {', '.join(called)}, but not class folders both in a training part and in "
+            f"a validation or test part. Sort the images of each part into class folders, or rename what is a class. {LAYOUT}"
         )
 
 
-def _samples(tree: Directory, part: str, class_id: str, *, official: bool) -> list[Sample]:
-    base = f"{part}/{class_id}" if part else class_id
+def _check_same_classes(tree: Directory, training: str, official: str) -> None:
+    strange = sorted(set(tree.folders(official)) - set(tree.folders(training)))
+    if strange:
+        raise DataError(
+            f"data.root: {tree.root / official} has classes without training images: {', '.join(strange)}. "
+            f"Add {training}/{strange[0]}, or remove {official}/{strange[0]}."
+        )
+
+
+def _samples(tree: Directory, folder: str, class_id: str, part: int) -> list[Sample]:
+    base = f"{folder}/{class_id}" if folder else class_id
     return [
-        Sample(official, class_id, file.path.removeprefix(f"{base}/"), file.path, file.size_bytes, file.version)
+        Sample(part, class_id, file.path.removeprefix(f"{base}/"), file.path, file.size_bytes, file.version)
         for file in _below(tree, base)
     ]
 

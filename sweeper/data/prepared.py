@@ -97,6 +97,7 @@ def _write(folder: Path, contents: Contents, image_size: int, listing: Path) -> 
         "fingerprint": contents.fingerprint,
         "shape": [count, 3, image_size, image_size],
         "official_from": contents.official_from,
+        "test_from": contents.test_from,
         "bytes": {name: (folder / name).stat().st_size for name in ARRAYS},
         "checksums": checksums(folder),
         "classes": [asdict(one) for one in contents.classes],

@@ -17,12 +17,18 @@ from sweeper.data.dataset import ClassName, DataError
 
 Wanted = int | tuple[str, ...] | None
 Picture = NDArray[np.uint8]  # CHW, square, RGB
+PARTS = (
+    "train",
+    "official",
+    "test",
+)  # what is official comes second, unless it is a test part beside a validation part
 
 
 @dataclass(frozen=True)
 class Contents:
     """The chosen images of a source, not decoded yet: training images first, then the official ones.
 
+    Where a source has both validation and test images, the latter come last, from `test_from` on.
     `image(i, size)` is image i as uint8 CHW, scaled and cropped to `size`; it raises what its decoder raises.
     """
 
@@ -32,6 +38,7 @@ class Contents:
     official_from: int
     fingerprint: str
     image: Callable[[int, int], Picture]
+    test_from: int | None = None
 
 
 class Source(Protocol):
@@ -98,11 +105,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 class Sample(NamedTuple):
     """One encoded image; sorted, these give the order of a data set.
 
-    `name` is its name within its class, the same whatever archive or folder it comes from; `path` that within the tree;
-    `version` what tells a changed file from an unchanged one without reading it.
+    `part` is an index into PARTS; `name` is its name within its class, the same whatever archive or folder it comes from;
+    `path` that within the tree; `version` what tells a changed file from an unchanged one without reading it.
     """
 
-    official: bool
+    part: int
     class_id: str
     name: str
     path: str
@@ -142,13 +149,15 @@ class ImageFiles:
         samples = [sample for sample in listed if storable(sample.path) not in without]
         crcs = [self._tree.crc(sample) for sample in samples]
         labels = {one.id: label for label, one in enumerate(classes)}
+        counts = [sum(sample.part == part for sample in samples) for part in range(len(PARTS))]
         return Contents(
             classes=tuple(ClassName(storable(one.name), storable(one.id)) for one in classes),
             labels_N=np.array([labels[sample.class_id] for sample in samples], np.int64),
             samples=[storable(sample.path) for sample in samples],
-            official_from=sum(not sample.official for sample in samples),
+            official_from=counts[0],
             fingerprint=_fingerprint(samples, crcs),
             image=lambda index, size: decode(self._read(samples[index].path, crcs[index]), size),
+            test_from=counts[0] + counts[1] if counts[1] and counts[2] else None,
         )
 
     def _read(self, path: str, crc: int) -> bytes:
@@ -160,6 +169,5 @@ class ImageFiles:
 
 def _fingerprint(samples: Sequence[Sample], crcs: Sequence[int]) -> str:
     """Of what the files hold and which class and part each is in; not of where they lie."""
-    part = ("train", "official")
     pairs = zip(samples, crcs, strict=True)
-    return digest(sorted((one.class_id, one.name, part[one.official], one.size_bytes, crc) for one, crc in pairs))
+    return digest(sorted((one.class_id, one.name, PARTS[one.part], one.size_bytes, crc) for one, crc in pairs))

@@ -30,15 +30,15 @@ def split(dataset: Dataset, split: "Split | Literal['official']") -> Indices:
     Each class is drawn with its own seed, so it is divided the same whichever classes stand after it.
     Raises DataError for fractions above 1, a class left without training images, or an official part that is not there.
     """
-    official = np.arange(dataset.official_from, len(dataset.labels_N))
-    none = np.empty(0, np.int64)
+    end = dataset.test_from or len(dataset.labels_N)
+    official, test = np.arange(dataset.official_from, end), np.arange(end, len(dataset.labels_N))
     if split == "official":
         _check_official(dataset, "data.split: official")
-        return Indices(np.arange(dataset.official_from), official, none)
+        return Indices(np.arange(dataset.official_from), official, test)
     if split.test == "official":
         _check_official(dataset, "data.split.test: official")
         drawn = _draw(dataset, split.train, split.val, 0.0, split.seed)
-        return Indices(drawn.train_N, drawn.val_N, official)
+        return Indices(drawn.train_N, drawn.val_N, test if len(test) else official)
     return _draw(dataset, split.train, split.val, split.test, split.seed)
 
 

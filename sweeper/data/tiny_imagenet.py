@@ -102,7 +102,7 @@ def _official(tree: Tree, wnids: set[str]) -> list[Sample]:
 
 
 def _sample(file: File, wnid: str, *, official: bool) -> Sample:
-    return Sample(official, wnid, file.name, file.path, file.size_bytes, file.version)
+    return Sample(int(official), wnid, file.name, file.path, file.size_bytes, file.version)
 
 
 def _lines(tree: Tree, path: str) -> list[str]:

@@ -70,7 +70,7 @@ class Directory:
         return content
 
     def stamp(self, samples: Callable[[], Sequence[Sample]]) -> str:
-        rows = ((one.official, one.class_id, one.path, one.size_bytes, one.version) for one in samples())
+        rows = ((one.part, one.class_id, one.path, one.size_bytes, one.version) for one in samples())
         return digest([[str(self.root)], *rows])
 
     def crc(self, sample: Sample) -> int:
