@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from sweeper.data import Dataset, prepare_at
-from sweeper.data.pictures import UNREADABLE, decode
+from sweeper.data.pictures import decode, reason
 from sweeper.data.split import split
 from sweeper.launch.shipping import user_models
 from sweeper.models.classifier import Classifier
@@ -152,8 +152,8 @@ def read_examples(files: Sequence[Path], size: int, classes: Mapping[str, str]) 
     for file in files:
         try:
             image_3SS = decode(file.read_bytes(), size)
-        except UNREADABLE as error:
-            wrong.append(f"{file} ({getattr(error, 'strerror', None) or error or type(error).__name__})")
+        except Exception as error:
+            wrong.append(f"{file} ({getattr(error, 'strerror', None) or reason(error)})")
         else:
             truth = next((classes[name] for name in file.absolute().parts[-2:0:-1] if name in classes), None)
             examples.append(Example(str(file), torch.from_numpy(np.array(image_3SS)), truth))

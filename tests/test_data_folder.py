@@ -2,15 +2,17 @@
 
 import io
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from images import class_files, encoded, nearly, write_folder
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sweeper.data import ClassName, DataError, Dataset, prepare
+from sweeper.data.pictures import decode, fit
 from sweeper.experiment import Data
 
 
@@ -131,6 +133,38 @@ def test_photographs_are_turned_upright(tmp_path: Path, cache: Path) -> None:
     assert picture[:, 10:].max() < 55
 
 
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_every_orientation_is_undone_as_pillow_does(orientation: int, form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.open(io.BytesIO(encoded(1, size=(20, 32)))).save(file, form, exif=exif)
+    with Image.open(file) as image:
+        expected = fit(ImageOps.exif_transpose(image), 16)
+    assert np.array_equal(decode(file.getvalue(), 16), expected)
+
+
+def odd_exif(form: str, exif: bytes) -> tuple[bytes, bytes]:
+    """An image with these bytes for EXIF, and without them."""
+    image, files = Image.open(io.BytesIO(encoded(1, size=(20, 32)))), (io.BytesIO(), io.BytesIO())
+    image.save(files[0], form, exif=exif)
+    image.save(files[1], form)
+    return files[0].getvalue(), files[1].getvalue()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_what_is_no_exif_turns_nothing(form: str) -> None:
+    odd, plain = odd_exif(form, b"Exif\0\0garbagegarbage")
+    assert np.array_equal(decode(odd, 16), decode(plain, 16))
+
+
+def test_an_image_is_turned_though_its_software_is_a_fraction() -> None:
+    entries = struct.pack("<HHHIHHHHII", 2, 0x0112, 3, 1, 6, 0, 0x0131, 5, 1, 38)
+    odd, plain = odd_exif("JPEG", b"Exif\0\0II*\0\x08\0\0\0" + entries + struct.pack("<III", 0, 1, 2))
+    assert np.array_equal(decode(odd, 16), np.rot90(decode(plain, 16), -1, axes=(1, 2)))
+
+
 def test_images_that_do_not_decode_are_counted_and_named(tmp_path: Path, cache: Path) -> None:
     files = dict(class_files("cat", "dog", "fox", each=4))
     for name in ("cat/0.jpg", "cat/2.jpg", "dog/3.jpg"):
@@ -151,6 +185,12 @@ def damaged(kind: str) -> bytes:
         file = io.BytesIO()
         Image.new("1", (20_000, 10_000)).save(file, "PNG")
         return file.getvalue()
+    if kind == "no AV1":  # its decoder raises RuntimeError
+        image, file = Image.open(io.BytesIO(encoded(0))), io.BytesIO()
+        image.save(file, "AVIF")
+        return file.getvalue().replace(b"av01", b"av00")
+    if kind == "a TIFF whose offsets are a text":  # Pillow raises TypeError
+        return encoded(0, form="TIFF").replace(struct.pack("<HHI", 273, 4, 1), struct.pack("<HHI", 273, 2, 1))
     whole = encoded(0)
     return {
         "truncated": whole[: len(whole) // 2],
@@ -161,7 +201,16 @@ def damaged(kind: str) -> bytes:
     }[kind]
 
 
-DAMAGES = ("truncated", "no bytes", "one pixel", "a page", "header alone", "decompression bomb")
+DAMAGES = (
+    "truncated",
+    "no bytes",
+    "one pixel",
+    "a page",
+    "header alone",
+    "decompression bomb",
+    "no AV1",
+    "a TIFF whose offsets are a text",
+)
 
 
 @pytest.mark.parametrize("kind", DAMAGES)

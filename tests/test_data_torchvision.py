@@ -119,6 +119,39 @@ def test_an_image_that_torchvision_cannot_load_is_listed_or_left_out(
     assert found.official_from == whole.official_from - sample.startswith("train")
 
 
+class Failing:
+    """A data set of the kind that torchvision has, with a second image whose decoder raises what decoders hardly do."""
+
+    def __init__(self, root: str) -> None:
+        self.targets = [0, 0, 1]
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, position: int) -> tuple[Image.Image, int]:
+        if position == 1:
+            raise AttributeError("'float' object has no attribute 'encode'")
+        return Image.new("RGB", (8, 8)), self.targets[position]
+
+
+def test_whatever_a_decoder_raises_is_told_as_its_images_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchvision.datasets, "Failing", Failing, raising=False)
+    data = Data("Failing", root=str(tmp_path), image_size=8, on_corrupt="skip")
+    (left_out,) = prepare(data, tmp_path / "cache").excluded
+    assert left_out == ("train/1", "0", "'float' object has no attribute 'encode'")
+
+
+def test_memory_that_has_run_out_is_no_images_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(image: Image.Image, size: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("sweeper.data.pictures.fit", full)
+    with pytest.raises(MemoryError):
+        prepare(Data("digits", image_size=8, on_corrupt="skip"), tmp_path / "cache")
+
+
 class Unlisted:
     """A data set of the kind that torchvision has, which keeps its labels to itself and cannot load its third image."""
 

@@ -106,14 +106,14 @@ def _seen(parts: "Iterable[Labelled]") -> list[Row]:
 
 
 def _row(part: "Labelled", official: int, position: int) -> Row:
-    from sweeper.data.pictures import UNREADABLE
+    from sweeper.data.pictures import reason
 
     label: object = None
     try:
         image, label = part[position]
         content = f"{image.mode} {image.size} ".encode() + image.tobytes()
-    except UNREADABLE as error:
-        return _unreadable(part, official, position, label, str(error) or type(error).__name__)
+    except Exception as error:
+        return _unreadable(part, official, position, label, reason(error))
     return Row(official, "", position, _index(label), hashlib.sha256(content).hexdigest())
 
 

@@ -6,23 +6,29 @@ Pillow gives the same pixels as torchvision's decode_jpeg (deprecated since 0.29
 
 import io
 import os
-import struct
 import warnings
-import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache as cached
 from typing import IO, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from sweeper.data.source import Picture
 
 BATCH_BYTES, BATCH_IMAGES = 64 * 2**20, 512  # also how long an interrupt waits
 ORIENTATION = 0x0112  # the EXIF tag
+UPRIGHT = {  # what undoes each of its values; 1 is upright. Exif 2.32, 4.6.4.A
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 SMALLEST = 8  # pixels a side; what is smaller is a placeholder, or what is left of an image
 # As many as cameras of 50 megapixels give (8160 x 6120). Pillow takes 4 bytes for each, twice where it converts, in each
 # thread; its own limit is 179 million, and a bomb just under that is a file of 20 kB.
@@ -30,9 +36,6 @@ MOST_PIXELS = 50_000_000
 # What may be in a file with one of tree.EXTENSIONS. Pillow would also run Ghostscript on EPS, and an icon has no size
 # before it is decoded.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-# What Pillow's decoders, the zip reader and the file system raise for a damaged or unreadable image.
-DAMAGED = (SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
-UNREADABLE = (*DAMAGED, OSError, BadZipFile, zlib.error)
 
 
 class Failure(NamedTuple):
@@ -41,16 +44,31 @@ class Failure(NamedTuple):
 
 
 def decode(content: bytes, size: int) -> Picture:
-    """An encoded image as uint8 CHW of `size` x `size` pixels: RGB, upright. Raises one of UNREADABLE."""
+    """An encoded image as uint8 CHW of `size` x `size` pixels: RGB, upright. Raises whatever its decoder raises."""
     try:
         image = Image.open(io.BytesIO(content), formats=_formats())
     except UnidentifiedImageError:
         raise ValueError(f"not an image, {len(content):,} bytes") from None  # Pillow's message is an address in memory
     with image:
         _check_size(*image.size)
-        if "exif" in image.info and image.getexif().get(ORIENTATION, 1) != 1:
-            return fit(ImageOps.exif_transpose(image), size)
-        return fit(image, size)
+        turn = _turn(image)
+        return fit(image if turn is None else image.transpose(turn), size)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes the image upright, if anything does. ImageOps.exif_transpose also writes the EXIF anew, which some defeat."""
+    try:
+        return UPRIGHT.get(image.getexif().get(ORIENTATION, 1)) if "exif" in image.info else None
+    except Exception as error:
+        reason(error)
+        return None  # the pixels are whole where the EXIF is not
+
+
+def reason(error: Exception) -> str:
+    """Why an image cannot be decoded. Decoders raise nearly anything for a damaged one; raises what is no fault of its own."""
+    if isinstance(error, MemoryError):
+        raise error
+    return str(error) or type(error).__name__
 
 
 @cached
@@ -117,6 +135,6 @@ def _fill(
     for index in share:
         try:
             batch_NCHW[index] = image(start + index, batch_NCHW.shape[-1])
-        except UNREADABLE as error:
-            failures.append(Failure(start + index, str(error) or type(error).__name__))
+        except Exception as error:
+            failures.append(Failure(start + index, reason(error)))
     return failures
