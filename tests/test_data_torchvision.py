@@ -1,5 +1,6 @@
 """`data.name: MNIST` and the like: torchvision's own files by class name."""
 
+import itertools
 import os
 import struct
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 import torchvision
 from images import class_files, write_folder
 from numpy.typing import NDArray
@@ -75,6 +77,138 @@ def test_files_that_torchvision_cannot_read_are_said(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "root", {"raw-img/cat/0.jpg": b""})
     with pytest.raises(DataError, match=r"torchvision cannot load or download ImageNet.*by hand.*data.root"):
         prepare(Data("ImageNet", root=str(root)), tmp_path / "cache")
+
+
+def imagenet(root: Path) -> Path:
+    """Files that torchvision takes for ImageNet: two classes of three have one name, each class its own gray level."""
+    names = {"n01440764": ("tench", "Tinca tinca"), "n02012849": ("crane",), "n03126707": ("crane",)}
+    levels = {wnid: Image.new("RGB", (8, 8), (level,) * 3) for wnid, level in zip(names, (10, 20, 30), strict=True)}
+    for part, count in (("train", 2), ("val", 1)):
+        for wnid, number in itertools.product(names, range(count)):
+            (root / part / wnid).mkdir(parents=True, exist_ok=True)
+            levels[wnid].save(root / part / wnid / f"{number}.JPEG", "PNG")
+    torch.save((names, [*names]), root / "meta.bin")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("classes", "levels"),
+    [
+        (None, [10, 10, 20, 20, 30, 30, 10, 20, 30]),
+        (("n03126707", "tench"), [10, 10, 30, 30, 10, 30]),
+        (("crane (n02012849)",), [20, 20, 20]),
+    ],
+)
+def test_classes_of_imagenet_with_one_name_are_told_apart_by_their_ids(
+    tmp_path: Path, classes: tuple[str, ...] | None, levels: list[int]
+) -> None:
+    data = Data("ImageNet", root=str(imagenet(tmp_path / "root")), image_size=8, classes=classes)
+    found = prepare(data, tmp_path / "cache")
+    assert found.images_NCHW[:, 0, 0, 0].tolist() == levels
+    known = {10: "n01440764", 20: "n02012849", 30: "n03126707"}
+    assert [found.classes[label].id for label in found.labels_N] == [known[level] for level in levels]
+    assert len({one.name for one in found.classes}) == len(found.classes)
+
+
+def places(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Files that torchvision takes for Places365: image i shows the gray level i; the last two are for validation."""
+    lists = {
+        "categories_places365.txt": "/a/airfield 0\n/b/bar 1\n",
+        "places365_train_standard.txt": "/a/0.jpg 0\n/b/1.jpg 1\n/b/2.jpg 1\n",
+        "places365_val.txt": "3.jpg 1\n4.jpg 0\n",
+    }
+    images = (
+        "data_large_standard/a/0",
+        "data_large_standard/b/1",
+        "data_large_standard/b/2",
+        "val_large/3",
+        "val_large/4",
+    )
+    write_folder(root, {f"{name}.jpg": b"P6 8 8 255\n" + bytes([level]) * 192 for level, name in enumerate(images)})
+    write_folder(root, {name: lines.encode() for name, lines in lists.items()})
+    monkeypatch.setattr("torchvision.datasets.places365.check_integrity", lambda file, md5: True)
+    return root
+
+
+def test_places_are_trained_on_and_judged_on_those_with_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = places(tmp_path / "root", monkeypatch)
+    found = prepare(Data("Places365", root=str(root), image_size=8), tmp_path / "cache")
+    assert found.images_NCHW[:, 0, 0, 0].tolist() == [0, 1, 2, 4, 3]
+    assert found.labels_N.tolist() == [0, 1, 1, 0, 1]
+    assert [one.name for one in found.classes] == ["/a/airfield", "/b/bar"]
+    assert found.official_from == 3
+
+
+class Alike:
+    """A data set of the kind that torchvision has, whose classes may share a name."""
+
+    classes: tuple[str, ...]
+
+    def __init__(self, root: str, **kwargs: object) -> None:
+        if kwargs:
+            raise TypeError(f"unexpected keywords: {', '.join(kwargs)}")
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, position: int) -> tuple[Image.Image, int]:
+        return Image.new("RGB", (8, 8), (position,) * 3), 2 - position
+
+
+@pytest.mark.parametrize(
+    ("classes", "wnids", "known", "levels"),
+    [
+        (("ray", "crane", "crane"), None, [("ray", "0"), ("crane (1)", "1"), ("crane (2)", "2")], [2, 1, 0]),
+        (
+            ("ray", "crane", "crane"),
+            ("n2", "n1", "n0"),
+            [("crane (n0)", "n0"), ("crane (n1)", "n1"), ("ray", "n2")],
+            [0, 1, 2],
+        ),
+        (("ray", "crane", "emu"), ("n2", "n1", "n0"), [("crane", "crane"), ("emu", "emu"), ("ray", "ray")], [1, 0, 2]),
+    ],
+)
+def test_classes_are_known_by_their_names_unless_these_are_shared(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    classes: tuple[str, ...],
+    wnids: tuple[str, ...] | None,
+    known: list[tuple[str, str]],
+    levels: list[int],
+) -> None:
+    monkeypatch.setattr(torchvision.datasets, "Alike", Alike, raising=False)
+    monkeypatch.setattr(Alike, "classes", classes, raising=False)
+    monkeypatch.setattr(Alike, "wnids", wnids, raising=False)
+    found = prepare(Data("Alike", root=str(tmp_path), image_size=8), tmp_path / "cache")
+    assert [(one.name, one.id) for one in found.classes] == known
+    assert found.images_NCHW[:, 0, 0, 0].tolist() == levels
+
+
+class Refusing:
+    """A data set of the kind that torchvision has, with a part of its own name, or of a type that it does not take."""
+
+    error: type[Exception]
+
+    def __init__(self, root: str, split: str = "standard", download: bool = False) -> None:
+        raise self.error(f"Unknown value '{split}', download {download}")
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError])
+def test_what_torchvision_refuses_is_said_with_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(torchvision.datasets, "Refusing", Refusing, raising=False)
+    monkeypatch.setattr(Refusing, "error", error, raising=False)
+    with pytest.raises(DataError, match=r"load or download Refusing \(Unknown value 'train', download True\)"):
+        prepare(Data("Refusing", root=str(tmp_path)), tmp_path / "cache")
+
+
+def test_keywords_are_handed_on_to_who_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(torchvision.datasets.QMNIST, "download", lambda self: asked.append(self.what))
+    with pytest.raises(DataError, match="cannot load or download QMNIST "):
+        prepare(Data("QMNIST", root=str(tmp_path)), tmp_path / "cache")
+    assert asked == ["train"]
 
 
 def textures(root: Path) -> Path:

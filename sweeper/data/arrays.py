@@ -31,13 +31,19 @@ if TYPE_CHECKING:
 
 GRAY_LEVELS = 16  # the brightest pixel of scikit-learn's digits
 PARTS = ("train", "official")
+SPLITS = ("train", "trainval"), ("test", "val")  # by torchvision's names, the first that a data set has
+SPLITS_OF = {"Places365": (("train-standard",), ("val",))}  # its test images have no labels
 
 
 class Loaded(NamedTuple):
-    """The labelled images of the training and of the official part; `names` by label, or None where labels are all."""
+    """The labelled images of the training and of the official part; `names` by label, or None where labels are all.
+
+    `ids` tell classes of the same name apart, where the source has ids.
+    """
 
     names: Sequence[str] | None
     parts: "tuple[Labelled, Labelled]"
+    ids: Sequence[str] | None = None
 
 
 class Row(NamedTuple):
@@ -64,10 +70,11 @@ class Decoded:
         loaded = self._load()
         parts, seen = loaded.parts, _seen(loaded.parts)
         names = loaded.names or _numbers(max(row.label for row in seen))
-        classes = choose([ClassName(name, name) for name in names], self._wanted)
+        ids = names if len(set(names)) == len(names) else loaded.ids or _numbers(len(names) - 1)
+        classes = choose([ClassName(name, id_) for name, id_ in zip(names, ids, strict=True)], self._wanted)
         labels = {one.id: label for label, one in enumerate(classes)}
-        chosen = (row for row in seen if names[row.label] in labels and _sample(row) not in without)
-        rows = sorted(row._replace(class_id=names[row.label]) for row in chosen)
+        chosen = (row for row in seen if ids[row.label] in labels and _sample(row) not in without)
+        rows = sorted(row._replace(class_id=ids[row.label]) for row in chosen)
         return Contents(
             classes=classes,
             labels_N=np.array([labels[row.class_id] for row in rows], np.int64),
@@ -198,13 +205,17 @@ def _load_torchvision(name: str, root: Path, cache: Path) -> Loaded:
         root.mkdir(parents=True, exist_ok=True)
         try:
             training, official = _parts(kind, root)
-        except (*PASSING, RuntimeError, FileNotFoundError) as error:
+        except (*PASSING, RuntimeError, FileNotFoundError, ValueError, TypeError) as error:
             raise DataError(
                 f"data.name: torchvision cannot load or download {name} ({error}). Put its files into "
                 f"{root.absolute()} by hand, as torchvision lays them out, or set data.root to where they are."
             ) from error
     names = getattr(training, "classes", None)
-    return Loaded(names and [name if isinstance(name, str) else name[0] for name in names], (training, official))
+    return Loaded(
+        names and [name if isinstance(name, str) else name[0] for name in names],
+        (training, official),
+        getattr(training, "wnids", None),
+    )
 
 
 def _is_loadable(kind: Any) -> bool:
@@ -218,16 +229,27 @@ def _is_loadable(kind: Any) -> bool:
 
 def _parts(kind: Any, root: Path) -> "tuple[Labelled, Labelled]":
     parameters = inspect.signature(kind).parameters
-    make = partial(kind, root, download=True) if {"download", "kwargs"} & parameters.keys() else partial(kind, root)
+    make = partial(kind, root, download=True) if _downloads(kind) else partial(kind, root)
     if "train" in parameters:
         return make(train=True), make(train=False)
     if "split" in parameters:
-        return _first_split(make, "train", "trainval"), _first_split(make, "test", "val")
+        training, official = SPLITS_OF.get(kind.__name__, SPLITS)
+        return _first_split(make, *training), _first_split(make, *official)
     return make(), []
 
 
-def _first_split(make: Callable[..., Any], name: str, other: str) -> "Labelled":
+def _downloads(kind: Any) -> bool:
+    """Whether it takes `download`, itself or by handing its keywords on to a class that does."""
+    parameters = inspect.signature(kind).parameters
+    above = kind.__mro__[1:] if "kwargs" in parameters else ()
+    return "download" in parameters or any("download" in inspect.signature(one).parameters for one in above)
+
+
+def _first_split(make: Callable[..., Any], name: str, *others: str) -> "Labelled":
     try:
         return cast("Labelled", make(split=name))
     except ValueError:  # how torchvision says that it has no split of this name
-        return cast("Labelled", make(split=other))
+        if others:
+            with suppress(ValueError):
+                return _first_split(make, *others)
+        raise
