@@ -1,9 +1,11 @@
 """How many trials share a GPU: the rule on numbers worked by hand; the measurement on a CPU, with a meter's numbers made up."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -81,6 +83,39 @@ def test_one_trial_of_each_model_and_batch_size_is_measured_the_largest_batch_fi
     shapes = largest_shapes(sweeping(tmp_path).shapes())
     assert [one.train.batch_size for one in shapes] == [64, 64, 32, 32, 16, 16]
     assert {one.model.arguments["width"] for one in shapes} == {4, 8}
+
+
+HEAVY = {
+    "train.optimizer": ["sgd", "adam"],
+    "train.ema": [None, 0.9],
+    "train.precision": ["bfloat16", "float32", "auto"],
+    "train.momentum": [0.0, 0.9],
+    "data.image_size": [16, 24],
+}
+
+
+def grid(**axes: list[Any]) -> str:
+    given = FILE.partition("search:")[0].replace("image_size: 8", "image_size: 16, crop_size: 8")
+    return f"{given}search: {{space: {json.dumps(axes)}}}"
+
+
+@pytest.mark.parametrize("axis", HEAVY)
+def test_what_a_trial_takes_besides_its_model_and_batch_is_measured_the_heaviest_first(
+    tmp_path: Path, axis: str
+) -> None:
+    shapes = largest_shapes(sweeping(tmp_path, grid(**{axis: HEAVY[axis]})).shapes())
+    section, name = axis.split(".")
+    heaviest = {"train.precision": ["float32", "auto", "bfloat16"]}.get(axis, HEAVY[axis][::-1])
+    assert [getattr(getattr(one, section), name) for one in shapes] == heaviest
+
+
+def test_the_heaviest_of_many_is_measured_whatever_the_order_of_the_values(tmp_path: Path) -> None:
+    text = grid(**HEAVY, batch_size=[*range(16, 30)], **{"train.lr": [0.1, 0.2]})
+    shapes = largest_shapes(sweeping(tmp_path, text).shapes())
+    assert len(shapes) == 12
+    first = shapes[0]
+    assert (first.train.batch_size, first.data.image_size, first.train.precision) == (29, 24, "float32")
+    assert (first.train.optimizer, first.train.ema) == ("adam", 0.9)
 
 
 def test_of_a_range_the_two_ends_are_measured(tmp_path: Path) -> None:

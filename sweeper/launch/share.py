@@ -3,18 +3,19 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sweeper.apart import Call, directly
 from sweeper.data import prepare_at
 from sweeper.data.split import split
-from sweeper.experiment import Experiment, Resources, Settings, to_plain
+from sweeper.experiment import Data, Experiment, Resources, Settings, Train, to_plain
 from sweeper.hardware import cores_here, gpus_here
 from sweeper.launch.sweeping import Sweeping
 from sweeper.training.machine import decide, kind_here
 from sweeper.trial import canonical_json
 
 MAX_MEASURED = 12
+PRECISIONS = ("bfloat16", "auto", "float32")  # `auto` may be either of the others
 
 
 class ResourcesError(ValueError):
@@ -143,14 +144,33 @@ def trials_a_gpu(experiment: Experiment, shapes: Sequence[Settings], cpus: int, 
     return places, packing.told(demands, free, places)
 
 
+class Weight(NamedTuple):
+    """What says, beside the model, how much of a GPU a trial takes: of two the larger takes more, as a rule."""
+
+    pixels: int  # of a batch
+    image_size: int  # of the prepared images, which are kept on the GPU
+    precision: int  # index into PRECISIONS
+    optimizer_buffers: int  # for each of the model's weights
+    has_average: bool  # of these weights
+    batch_size: int
+    input_size: int
+
+    @classmethod
+    def of(cls, data: Data, train: Train) -> "Weight":
+        buffers = (1 if train.momentum else 0) if train.optimizer == "sgd" else 2
+        pixels, precision = train.batch_size * data.input_size**2, PRECISIONS.index(train.precision)
+        return cls(
+            pixels, data.image_size, precision, buffers, train.ema is not None, train.batch_size, data.input_size
+        )
+
+
 def largest_shapes(shapes: Iterable[Settings]) -> list[Settings]:
-    """One trial of each model at each batch size and image size, those with the most pixels in a batch first, twelve."""
-    distinct: dict[tuple[str, int, int], Settings] = {}
+    """One trial of each model with each weight, the heaviest first, twelve."""
+    distinct: dict[tuple[Weight, str], Settings] = {}
     for settings in shapes:
         model = canonical_json(to_plain(settings.model))
-        distinct.setdefault((model, settings.train.batch_size, settings.data.input_size), settings)
-    pixels = {key: key[1] * key[2] ** 2 for key in distinct}
-    return [distinct[key] for key in sorted(distinct, key=lambda key: -pixels[key])[:MAX_MEASURED]]
+        distinct.setdefault((Weight.of(settings.data, settings.train), model), settings)
+    return [distinct[key] for key in sorted(distinct, key=lambda key: key[0], reverse=True)[:MAX_MEASURED]]
 
 
 def _fastest_threads(sweeping: Sweeping, place: Place) -> int:
