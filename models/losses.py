@@ -59,8 +59,11 @@ def multi_margin(logits_NK: Tensor, labels_N: Tensor, violations: Literal["all",
     The sum is Weston and Watkins' (1999); `largest` is Crammer and Singer's maximum (2001, equation 2), whose steps from
     an untrained network, where all logits are nearly equal, go back and forth between classes.
     """
-    if violations == "all":
-        return F.multi_margin_loss(logits_NK, labels_N, reduction="none")
     own_N1 = labels_N[:, None]
+    own_logits_N1 = logits_NK.gather(1, own_N1)
+    if violations == "all":
+        losses_N = F.multi_margin_loss(logits_NK, labels_N, reduction="none")
+        is_number_N = ~(logits_NK - own_logits_N1).isnan().any(1)  # torch takes a violation that is none for 0
+        return torch.where(is_number_N, losses_N, torch.nan)
     others_NK = logits_NK.scatter(1, own_N1, -torch.inf)
-    return (1 + others_NK.amax(1) - logits_NK.gather(1, own_N1).squeeze(1)).relu()
+    return (1 + others_NK.amax(1) - own_logits_N1.squeeze(1)).relu()

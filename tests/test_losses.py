@@ -3,6 +3,7 @@
 Legend: N images, K classes; every formula gives losses (N,) and their gradients by the logits (N, K).
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -146,6 +147,22 @@ def test_a_loss_stays_finite_at_logits_beyond_reason(name: str) -> None:
     assert losses_N.isfinite().all()
     assert logits_NK.grad is not None
     assert logits_NK.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "arguments"), ARGUMENTS, ids=str)
+@pytest.mark.parametrize(
+    "image",
+    [[math.nan] * 3, [0.0, math.nan, 0.0], [math.nan, 5.0, 0.0], [math.inf] * 3],
+    ids=["nan", "own is nan", "another is nan", "infinite"],
+)
+@pytest.mark.parametrize("is_weighted", [False, True], ids=["plain", "weighted"])
+def test_a_batch_with_logits_that_are_not_finite_has_no_finite_loss(
+    name: str, arguments: dict[str, Any], image: list[float], is_weighted: bool
+) -> None:
+    logits_NK, labels_N = torch.tensor([[0.0, 5.0, 0.0], image]), torch.tensor([1, 1])
+    losses_N = LOSSES[name](logits_NK, labels_N, **arguments)
+    assert losses_N.isfinite().tolist() == [True, False]
+    assert not mean_loss(losses_N, labels_N, torch.tensor([1.0, 2.0, 0.0]) if is_weighted else None).isfinite()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])

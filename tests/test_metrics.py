@@ -107,3 +107,4 @@ def test_calibration_error_is_that_of_a_loop_over_bins(images: list[tuple[float,
 def test_what_is_not_a_number_is_never_right() -> None:
     logits_NK = torch.tensor([[float("nan")] * 6, [0.0, float("nan"), 0.0, 0.0, 0.0, 0.0]])
     assert top_k_hits(logits_NK, torch.tensor([0, 1]), 5).tolist() == [False, False]
+    assert top_k_hits(logits_NK[:, :3], torch.tensor([0, 1]), 5).tolist() == [False, False]

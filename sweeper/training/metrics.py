@@ -48,7 +48,7 @@ def top_k_hits(logits_NK: Tensor, labels_N: Tensor, k: int) -> Tensor:
     own_N1 = logits_NK.gather(1, labels_N[:, None])
     is_lower_NK = torch.arange(logits_NK.shape[1], device=labels_N.device) < labels_N[:, None]
     is_ahead_NK = ~(logits_NK <= own_N1) | ((logits_NK == own_N1) & is_lower_NK)
-    return is_ahead_NK.sum(1) < k
+    return (is_ahead_NK.sum(1) < k) & ~own_N1.squeeze(1).isnan()
 
 
 def confusion(predictions_N: Tensor, labels_N: Tensor, classes: int) -> Tensor:

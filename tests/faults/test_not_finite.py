@@ -10,6 +10,7 @@ import optuna
 import pytest
 from folders import synthetic_trial
 from rich.console import Console
+from sweeper.models import LOSSES
 from trials import begin, experiment
 
 from sweeper.best import best_record
@@ -53,6 +54,15 @@ def test_a_loss_that_is_not_finite_ends_a_trial_as_diverged(
     assert not math.isfinite(last["train/loss"]) or not math.isfinite(last["val/loss"])
     assert all(map(math.isfinite, result.summary.values()))
     assert not [name for name in result.summary if name.startswith("test/")]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize("loss", [*LOSSES, named_of({"name": "multi_margin", "violations": "largest"})], ids=str)
+def test_a_network_that_makes_no_numbers_diverges_under_every_loss(tmp_path: Path, loss: Any, value: str) -> None:
+    of = sick(train=2, value=value)
+    of = replace(of, train=replace(of.train, loss=loss), objective=Objective("val/loss", "min"))
+    result = begin(tmp_path, of).ended()
+    assert (result.state, result.best_epoch) == (TrialState.DIVERGED, None)
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
