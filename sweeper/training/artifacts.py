@@ -19,6 +19,7 @@ from sweeper.store import Folder
 from sweeper.training import checkpoint
 from sweeper.training.metrics import Evaluation
 from sweeper.training.normalisation import Normalisation
+from sweeper.training.weights import Weights, on_cpu
 
 Evaluations = Mapping[str, tuple[Tensor, Evaluation]]
 """By split ("val", "test"): the images' indices in the data set, and what the best epoch's weights made of them."""
@@ -80,11 +81,11 @@ def write_model(
     settings: Settings,
     dataset: Dataset,
     normalisation: Normalisation,
-    weights: Mapping[str, Tensor],
+    weights: Weights,
 ) -> None:
     """Write `model.pt`: the best epoch's weights with all that is needed to rebuild the network and feed it images."""
     content = {
-        "weights": {name: tensor.cpu() for name, tensor in weights.items()},
+        "weights": on_cpu(weights),
         "model": to_plain(settings.model),
         "classes": [name.name for name in dataset.classes],
         "image_size": settings.data.image_size,

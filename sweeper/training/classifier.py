@@ -8,7 +8,7 @@ from sweeper.experiment import Named, to_plain
 from sweeper.left import remedy
 from sweeper.models.classifier import Classifier
 from sweeper.store import Folder, StoreError
-from sweeper.training import checkpoint
+from sweeper.training import checkpoint, weights
 
 
 def load_classifier(folder: Folder, model: Named, users_own: Collection[str] = ()) -> Classifier:
@@ -27,5 +27,5 @@ def load_classifier(folder: Folder, model: Named, users_own: Collection[str] = (
         )
     classes, size, crop = content["classes"], content["image_size"], content.get("crop_size")
     network = models.build(model.name, model.arguments, len(classes), crop or size)
-    network.load_state_dict(content["weights"])
+    weights.load(network, content["weights"])
     return Classifier(network, size, content["mean"], content["deviation"], classes, crop).eval()

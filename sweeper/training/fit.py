@@ -5,15 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from sweeper.data import DataError, Dataset, prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Objective, to_plain
 from sweeper.models import ModelError
 from sweeper.models.code import code_of
 from sweeper.store import Result, Row, Sweep, TrialFolder, time_after
-from sweeper.training import artifacts, checkpoint, histograms, pictures
+from sweeper.training import artifacts, checkpoint, histograms, pictures, weights
 from sweeper.training.loop import Trainer, peak_memory_mib
 from sweeper.training.metrics import Evaluation
 from sweeper.training.schedules import has_stopped
@@ -29,7 +27,7 @@ class Progress:
 
     history: tuple[Row, ...] = ()
     best_epoch: int | None = None
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_weights: weights.Weights = field(default_factory=dict)
     saved_epoch: int = 0
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -122,7 +120,7 @@ def _note_best(trainer: Trainer, progress: Progress, objective: Objective) -> No
     """Keep the weights of the best epoch on validation; the earlier of two that are equal."""
     value, best = progress.history[-1][objective.metric], progress.best_row.get(objective.metric)
     if best is None or objective.score(value) > objective.score(best):
-        progress.best_epoch, progress.best_weights = progress.epoch, trainer.weights()
+        progress.best_epoch, progress.best_weights = progress.epoch, weights.copy_of(trainer.judged)
 
 
 def _measure_layers(trainer: Trainer, progress: Progress, folder: TrialFolder, experiment: Experiment) -> None:
@@ -147,9 +145,8 @@ def _resume(trainer: Trainer, folder: TrialFolder) -> Progress:
     state = checkpoint.load(folder, "checkpoint.pt")
     trainer.load_state(state)
     history = tuple(state["history"])
-    weights = state["best"]["weights"] or trainer.weights()
-    on_device = {name: tensor.to(trainer.device) for name, tensor in weights.items()}
-    return Progress(history, state["best"]["epoch"], on_device, saved_epoch=len(history))
+    best_weights = state["best"]["weights"] or weights.copy_of(trainer.judged)
+    return Progress(history, state["best"]["epoch"], best_weights, saved_epoch=len(history))
 
 
 def _finish(
@@ -164,7 +161,7 @@ def _finish(
     summary = {name: value for name, value in progress.best_row.items() if name.startswith(("train/", "val/", "lr"))}
     checksums: dict[str, str] = {}
     if state is not TrialState.DIVERGED:
-        trainer.judged.load_state_dict(progress.best_weights)
+        weights.load(trainer.judged, progress.best_weights)
         evaluations = _evaluations(trainer, state)
         summary |= _named("test", evaluations["test"][1]) if "test" in evaluations else {}
         checksums = artifacts.write(folder.artifacts, dataset, evaluations)

@@ -128,10 +128,6 @@ class Trainer:
         at_N = self.feed.val_N if len(self.feed.val_N) else self.feed.train_N
         return self.feed.seen(at_N[: self.evaluation_batch].to(self.feed.home))
 
-    def weights(self) -> dict[str, Tensor]:
-        """A copy of the judged network's state, on its device."""
-        return {name: tensor.detach().clone() for name, tensor in self.judged.state_dict().items()}
-
     def is_finite(self) -> bool:
         """Whether every weight is a number; where there are validation images, their loss tells."""
         return all(bool(tensor.isfinite().all()) for tensor in self.judged.parameters())

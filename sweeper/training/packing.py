@@ -22,6 +22,7 @@ from sweeper.experiment import Settings
 from sweeper.store import Machine
 from sweeper.training.feed import Batch
 from sweeper.training.loop import Trainer
+from sweeper.training.weights import copy_of
 
 CONTEXT_MEBIBYTES = 600.0
 """What CUDA holds of a GPU for each process besides its tensors: its context and the libraries' kernels."""
@@ -133,7 +134,7 @@ def _measured(trainer: Trainer, meter: Meter) -> Demand:
     meter.wait()
     seconds = time.perf_counter() - start
     busy = meter.kernel_seconds(partial(steps, batches())) / seconds
-    best = (trainer.weights(), trainer.weights())  # those of the best epoch until now, and of a better one
+    best = (copy_of(trainer.judged), copy_of(trainer.judged))  # those of the best epoch until now, and of a better one
     trainer.evaluate(trainer.feed.train_N[: trainer.evaluation_batch])
     del best
     return Demand(
