@@ -102,7 +102,8 @@ def test_the_whole_gradient_is_scaled_down_to_the_norm_given_and_never_up(tmp_pa
 # The average of the weights
 
 
-def test_the_average_follows_its_formula_and_leaves_the_network_alone() -> None:
+@pytest.mark.parametrize("is_anew", [False, True], ids=["in place", "buffers assigned anew"])
+def test_the_average_follows_its_formula_and_leaves_the_network_alone(is_anew: bool) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     average = Average(network, 0.3)
@@ -110,6 +111,9 @@ def test_the_average_follows_its_formula_and_leaves_the_network_alone() -> None:
     for step in range(12):
         for value in network.state_dict().values():
             value.add_(torch.randn(value.shape).to(value.dtype) if value.is_floating_point() else 1)
+        if is_anew:
+            for name, buffer in network[1].named_buffers():
+                setattr(network[1], name, buffer + 1)
         before = {name: value.clone() for name, value in network.state_dict().items()}
         average.update(step)
         decay = min(0.3, (1 + step) / (10 + step))

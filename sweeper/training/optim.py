@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,15 +52,15 @@ OPTIMIZERS: dict[str, Callable[[Parameters, Train], torch.optim.Optimizer]] = {
 class Average:
     """The exponential moving average of a network's weights, as a network of its own that is only evaluated.
 
-    Running statistics of normalisation are averaged alike; counters are copied.
+    Running statistics of normalisation are averaged alike; counters are copied. Buffers are looked up at each step, as a
+    module may assign them anew.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
-        pairs = list(zip(_tensors(self.network), _tensors(network), strict=True))
-        self.averaged = [pair for pair in pairs if pair[0].is_floating_point()]
-        self.copied = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self.parameters = list(zip(self.network.parameters(), network.parameters(), strict=True))
+        self.buffers = list(zip(_buffers(self.network), _buffers(network), strict=True))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -68,11 +69,15 @@ class Average:
         The smaller d of the first steps forgets where the weights began.
         """
         decay = min(self.decay, (1 + step) / (10 + step))
-        ours, theirs = ([pair[side] for pair in self.averaged] for side in (0, 1))
+        pairs = [*self.parameters, *((own[name], current[name]) for (own, name), (current, _) in self.buffers)]
+        ours, theirs = ([pair[side] for pair in pairs if pair[0].is_floating_point()] for side in (0, 1))
         get_ema_multi_avg_fn(decay)(ours, theirs, step)  # type: ignore[no-untyped-call]
-        for own, current in self.copied:
-            own.copy_(current)
+        for own, current in pairs:
+            if not own.is_floating_point():
+                own.copy_(current)
 
 
-def _tensors(network: nn.Module) -> list[torch.Tensor]:
-    return [*network.parameters(), *network.buffers()]
+def _buffers(network: nn.Module) -> list[tuple[dict[str, Any], str]]:
+    """Where each of them is: a module's buffers, and its name there."""
+    places = (path.rpartition(".") for path, _ in network.named_buffers())
+    return [(network.get_submodule(module)._buffers, name) for module, _, name in places]
