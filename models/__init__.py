@@ -57,5 +57,6 @@ def build(name: str, arguments: Mapping[str, Any], classes: int, image_size: int
         )
     constructor = MODELS[name].load() if name in MODELS else user_callable(name)
     size = {"image_size": image_size} if takes(constructor, "image_size") else {}
-    network: nn.Module = constructor(classes, **size, **arguments)
-    return network
+    from sweeper.models.lazy import materialised
+
+    return materialised(constructor(classes, **size, **arguments), image_size)

@@ -72,6 +72,18 @@ def test_adam_does_not_mind_nesterov() -> None:
     assert np.array_equal(trained(Train(optimizer="adam", nesterov=True)), trained(Train(optimizer="adam")))
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_weight_may_have_no_gradient_in_the_first_steps(name: Any) -> None:
+    at_once, later = nn.Parameter(torch.ones(6)), nn.Parameter(torch.ones(6))
+    train = Train(optimizer=name, lr=RATE, momentum=BETA1, beta2=BETA2, weight_decay=0.1)
+    optimizer = make_optimizer([at_once, later], train)
+    for gradient in [None, None, *gradients()]:
+        at_once.grad = torch.ones(6)
+        later.grad = None if gradient is None else torch.from_numpy(gradient).float()
+        optimizer.step()
+    assert np.array_equal(later.detach().numpy(), trained(train))
+
+
 # Clipping
 
 

@@ -1,19 +1,99 @@
 """Whole trials of networks that users may write: what they keep, how they begin, what they draw, in what form they compute."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from sweeper.models import build
 from test_fit import assert_same_end, weights
-from torch import nn
+from torch import Tensor, nn
 from trials import begin, experiment
 
+from sweeper.data.split import split
 from sweeper.experiment import Objective
 from sweeper.training import checkpoint
 from sweeper.training.classifier import load_classifier
+
+# Networks that are hard to go on with
+
+
+class LayerDrop(nn.Module):
+    """Leaves a layer out by Python's and by numpy's random numbers."""
+
+    def __init__(self, classes: int, image_size: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3 * image_size**2, 32), nn.Linear(32, 32)
+        self.last = nn.Linear(32, classes)
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        hidden_NF = self.first(images_NCHW.flatten(1)).relu()
+        if not self.training or (random.random() < 0.5 and np.random.random() < 0.5):
+            hidden_NF = self.second(hidden_NF)
+        logits_NK: Tensor = self.last(hidden_NF)
+        return logits_NK
+
+
+class Centred(nn.Module):
+    """Takes out a running mean, a buffer that it assigns anew."""
+
+    mean_F: Tensor
+
+    def __init__(self, classes: int, image_size: int) -> None:
+        super().__init__()
+        self.last = nn.Linear(3 * image_size**2, classes)
+        self.register_buffer("mean_F", torch.zeros(3 * image_size**2))
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        pixels_NF = images_NCHW.flatten(1)
+        if self.training:
+            self.mean_F = 0.9 * self.mean_F + 0.1 * pixels_NF.mean(0)
+        logits_NK: Tensor = self.last(pixels_NF - self.mean_F)
+        return logits_NK
+
+
+class Volume(nn.Module):
+    """Takes the channels for a third dimension."""
+
+    def __init__(self, classes: int, image_size: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(12 * image_size**2, classes))
+
+    def forward(self, images_NCHW: Tensor) -> Tensor:
+        logits_NK: Tensor = self.layers(images_NCHW[:, None])
+        return logits_NK
+
+
+def weight_normalised(classes: int, image_size: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.utils.weight_norm(nn.Linear(3 * image_size**2, classes)))
+
+
+def lazy(classes: int) -> nn.Module:
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.Dropout(), nn.LazyLinear(classes))
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning", "ignore:Lazy modules:UserWarning")
+@pytest.mark.parametrize("name", ["LayerDrop", "Centred", "Volume", "weight_normalised", "lazy"])
+@pytest.mark.parametrize("ema", [None, 0.9], ids=["plain", "averaged"])
+def test_networks_of_one_s_own_go_on_as_if_never_stopped_and_are_rebuilt(
+    tmp_path: Path, name: str, ema: float | None
+) -> None:
+    of = experiment(model={"name": f"{__name__}:{name}"}, ema=ema)
+    whole, stopped = begin(tmp_path / "whole", of), begin(tmp_path / "stopped", of)
+    result = whole.ended()
+    stopped.halted_at(1).ended()
+    assert_same_end(whole, stopped)
+    dataset = whole.dataset()
+    val_N = split(dataset, of.data.split).val_N
+    network = load_classifier(whole.folder.artifacts, of.model, {of.model.name})
+    with torch.no_grad():
+        logits_NK = network(torch.from_numpy(dataset.images_NCHW[val_N]))
+    loss = torch.nn.functional.cross_entropy(logits_NK, torch.from_numpy(dataset.labels_N[val_N]))
+    assert loss.item() == pytest.approx(result.summary["val/loss"], rel=1e-4)
+
 
 # What a module says of its state
 

@@ -4,11 +4,13 @@ Nothing here waits for the device inside an epoch; losses and hits are summed on
 """
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,9 +45,9 @@ class Trainer:
         self.weights_K = None if weights_K is None else weights_K.to(self.device)
         precision = machine.precision if train.precision == "auto" else train.precision
         self.autocast = precision == "bfloat16"
-        torch.manual_seed(epoch_seed(settings.seed, 0))
+        seed_all(epoch_seed(settings.seed, 0))
         network = build(settings.model.name, settings.model.arguments, self.classes, settings.data.input_size)
-        self.network = network.to(self.device).to(memory_format=torch.channels_last)
+        self.network = channels_last(network.to(self.device))
         self.optimizer = make_optimizer(self.network.parameters(), train)
         self.average = Average(self.network, train.ema) if train.ema else None
 
@@ -63,7 +65,7 @@ class Trainer:
         slices = self.feed.slices(self.settings.train.batch_size)
         rate_S = rates(self.settings.train, epoch, len(slices), history)
         generator = torch.Generator().manual_seed(epoch_seed(self.settings.seed, epoch))
-        torch.manual_seed(epoch_seed(self.settings.seed, epoch))
+        seed_all(epoch_seed(self.settings.seed, epoch))
         self.network.train()
         sums_2 = torch.zeros(2, dtype=torch.float64, device=self.device)
         for at, batch in enumerate(self.feed.epoch(slices, generator)):
@@ -143,6 +145,14 @@ class Trainer:
             self.average.network.load_state_dict(state["average"])
 
 
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with its images' channels last in memory; what has not four dimensions, as Conv3d's, stays as it is."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return network
+
+
 def evaluation_batch(pixels: int) -> int:
     """How many images of `pixels` a side are evaluated at once: fewer above 128 px, as activations grow with the image."""
     return max(1, min(EVALUATION_BATCH, EVALUATION_PIXELS // pixels**2))
@@ -157,6 +167,13 @@ def loss_of(train: Train) -> Loss:
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of all of an epoch's random numbers; epoch 0 is the initialisation."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:8])
+
+
+def seed_all(seed: int) -> None:
+    """Seed what a network may draw from: torch's generators, and for a user's own Python's and numpy's."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 def _mean(parts: Iterable[Tensor]) -> Tensor:

@@ -20,7 +20,7 @@ def make_optimizer(parameters: Parameters, train: Train) -> torch.optim.Optimize
 
 def sgd(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
     """SGD with momentum, and Nesterov's when asked for (Sutskever et al. 2013); weight decay is L2."""
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         parameters,
         lr=train.lr,
         momentum=train.momentum,
@@ -28,6 +28,12 @@ def sgd(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
         nesterov=train.nesterov,
         fused=True,
     )
+    if (
+        train.momentum
+    ):  # the fused kernel takes it of all weights or of none, and a layer may be left out of the first step
+        for weight in filter(lambda weight: weight.requires_grad, optimizer.param_groups[0]["params"]):
+            optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+    return optimizer
 
 
 def adam(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
@@ -57,7 +63,7 @@ class Average:
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.network = _copy_of(network).eval().requires_grad_(False)
         self.decay = decay
         self.parameters = list(zip(self.network.parameters(), network.parameters(), strict=True))
         self.buffers = list(zip(_buffers(self.network), _buffers(network), strict=True))
@@ -75,6 +81,13 @@ class Average:
         for own, current in pairs:
             if not own.is_floating_point():
                 own.copy_(current)
+
+
+def _copy_of(network: nn.Module) -> nn.Module:
+    """With what modules compute of their weights and keep, as `weight_norm` does, by its value: deepcopy refuses that."""
+    attributes = (value for module in network.modules() for value in vars(module).values())
+    computed = (value for value in attributes if isinstance(value, torch.Tensor) and not value.is_leaf)
+    return copy.deepcopy(network, {id(value): value.detach().clone() for value in computed})
 
 
 def _buffers(network: nn.Module) -> list[tuple[dict[str, Any], str]]:
