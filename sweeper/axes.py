@@ -12,7 +12,19 @@ from sweeper.complaints import explain
 from sweeper.experiment import DATA_ACCESS, METHODS, Data, Train
 from sweeper.models import MODELS
 from sweeper.source import Path, Source, shown, unknown
-from sweeper.space import Axis, Choice, Int, Space, Uniform, axis_domain, linked_axis, same, setting_steps, with_setting
+from sweeper.space import (
+    Axis,
+    Choice,
+    Int,
+    Space,
+    Uniform,
+    axis_domain,
+    linked_axis,
+    same,
+    setting_steps,
+    with_setting,
+    written,
+)
 
 
 def check_search(source: Source) -> None:
@@ -86,12 +98,21 @@ def _check_collisions(source: Source, names: list[str]) -> None:
 
 def _check_cells(source: Source, axes: list[Axis]) -> None:
     domains = {name: (axis, place) for axis in axes for place, name in enumerate(axis.names)}
+    included: set[str] = set()
     for index, cell in _cells(source, "include"):
+        text = repr(written(cell))
+        if text in included:
+            source.add(("search", "include", index), f"{shown(cell)} is listed twice; keep one")
+        included.add(text)
         for name, value in cell.items():
             path = ("search", "include", index, name)
             if _check_name(source, path, name):
                 _check_value(source, path, name, value)
     for index, cell in _cells(source, "exclude"):
+        if not cell:
+            source.add(
+                ("search", "exclude", index), "is empty, which would leave out every cell; give the values to leave out"
+            )
         for name, value in cell.items():
             path = ("search", "exclude", index, name)
             if name not in domains:
@@ -124,14 +145,8 @@ def _check_method(source: Source, axes: list[Axis]) -> None:
             source.add(
                 ("search", "space", axis.label), "is a range; a grid needs a list, or choose `method: tpe` or another"
             )
-        excluded = tuple(dict(part) for _, part in _cells(source, "exclude"))
-        if (
-            excluded
-            and not ranges
-            and not _cells(source, "include")
-            and not any(Space(tuple(axes), (), excluded).cells())
-        ):
-            source.add(("search", "exclude"), "leaves out every cell; nothing would run")
+    if _leaves_out_all(source, axes):
+        source.add(("search", "exclude"), "leaves out every cell; nothing would run")
     if method == "cmaes" and len(ranges) < 2:
         source.add(
             ("search", "method"), "cmaes moves in two or more ranges (uniform, log_uniform, int); use tpe for lists"
@@ -144,6 +159,15 @@ def _check_method(source: Source, axes: list[Axis]) -> None:
         and not source.at(("search", "linked"))
     ):
         source.add(("search", "space"), f"is empty; {method} needs at least one axis")
+
+
+def _leaves_out_all(source: Source, axes: list[Axis]) -> bool:
+    """Whether `exclude` leaves nothing to run; of a range it leaves all or nothing, so its two ends stand for it."""
+    excluded = tuple(dict(part) for _, part in _cells(source, "exclude") if part)
+    if not excluded or _cells(source, "include"):
+        return False
+    cells = Space(tuple(axis.with_ends() for axis in axes), (), excluded).cells()
+    return next(cells, None) is None
 
 
 def _check_name(source: Source, path: Path, name: str) -> bool:

@@ -19,11 +19,11 @@ class Choice:
     values: tuple[Any, ...]
 
     def __contains__(self, value: Any) -> bool:
-        return repr(_written(value)) in self._all_written
+        return repr(written(value)) in self._all_written
 
     @cached_property
     def _all_written(self) -> frozenset[str]:
-        return frozenset(repr(_written(value)) for value in self.values)
+        return frozenset(repr(written(value)) for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -169,19 +169,19 @@ def _choice(values: Sequence[Any]) -> Choice:
         raise ValueError("an empty list leaves nothing to try; give it at least one value")
     seen = set()
     for value in values:
-        text = repr(_written(value))
+        text = repr(written(value))
         if text in seen:
             raise ValueError(f"{value!r} is listed twice")
         seen.add(text)
     return Choice(tuple(values))
 
 
-def _written(value: Any) -> Any:
-    """The value as all that are `same` would be written."""
+def written(value: Any) -> Any:
+    """A value as all that are `same` would be written."""
     if isinstance(value, Mapping):
-        return {name: _written(value[name]) for name in sorted(value)}
+        return {name: written(value[name]) for name in sorted(value)}
     if isinstance(value, list | tuple):
-        return [_written(item) for item in value]
+        return [written(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -388,6 +388,21 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "exclude of everything": (
         "search: {space: {lr: [0.1]}, exclude: [{lr: 0.1}]}", "f.yaml:4: search.exclude", ("every cell",),
     ),
+    "exclude of all that a sampler could draw": (
+        "search: {method: random, trials: 3, space: {lr: [0.1, 0.2]}, exclude: [{lr: 0.1}, {lr: 0.2}]}",
+        "f.yaml:4: search.exclude", ("every cell",),
+    ),
+    "exclude of the only value beside a range": (
+        "search: {method: tpe, trials: 3, space: {gamma: [0.5], lr: {uniform: [0.1, 0.2]}}, exclude: [{gamma: 0.5}]}",
+        "f.yaml:4: search.exclude", ("every cell",),
+    ),
+    "exclude of nothing said": (
+        "search: {space: {lr: [0.1]}, exclude: [{}]}", "f.yaml:4: search.exclude[0]", ("is empty", "give the values"),
+    ),
+    "include listed twice": (
+        "search:\n  space: {lr: [0.1]}\n  include:\n    - {lr: 1, gamma: 0.5}\n    - {gamma: 0.5, lr: 1.0}",
+        "f.yaml:8: search.include[1]", ("listed twice", "keep one"),
+    ),
     "include of a value that does not fit": (
         "search: {space: {lr: [0.1]}, include: [{momentum: 7}]}", "f.yaml:4: search.include[0].momentum", ("given 7",),
     ),

@@ -65,7 +65,7 @@ def sections(draw: st.DrawFn) -> dict[str, Any]:
         "space": space,
         "linked": linked,
         "exclude": draw(st.lists(excluded, max_size=2)) if listed else [],
-        "include": draw(st.lists(included, max_size=3)),
+        "include": draw(st.lists(included, max_size=3, unique_by=text_of)),
         "seeds": draw(st.lists(st.integers(0, 5), min_size=1, max_size=3, unique=True)),
     }
 
