@@ -203,7 +203,7 @@ def result_of(state: TrialState, rows: tuple[Row, ...], of: Experiment) -> Resul
 def row_of(trial: Trial, epoch: int) -> Row:
     """An epoch's metrics, which depend on the trial and the epoch alone."""
     noise = random.Random(f"{trial.key} {epoch}")
-    distance = abs(math.log10(float(trial.cell["lr"])) + 2) + abs(float(trial.cell.get("momentum", 0.9)) - 0.5)
+    distance = abs(math.log10(float(trial.value("lr"))) + 2) + abs(float(trial.cell.get("momentum", 0.9)) - 0.5)
     learnt = max(0.0, 0.9 - 0.2 * distance) * (1 - math.exp(-epoch / 3)) + noise.gauss(0, 0.05)
     return {"epoch": float(epoch), "val/top1": learnt, "val/loss": 1 - learnt, "lr": 0.1}
 
@@ -351,6 +351,52 @@ def test_one_more_learning_rate_asks_for_the_new_cells_alone() -> None:
     ]
 
 
+CHANGED_GRIDS = {
+    "an axis that may be null": ("{lr: [0.01, 0.1]}", "{lr: [0.01, 0.1], clip_norm: [null, 0.001]}"),
+    "another": ("{lr: [0.01, 0.1]}", "{ema: [0.99, null], lr: [0.1, 0.01]}"),
+    "an axis less that may be null": ("{lr: [0.01, 0.1], clip_norm: [null, 0.001]}", "{lr: [0.01, 0.1]}"),
+    "a name with no arguments": ("{lr: [0.01, 0.1]}", "{lr: [0.01, 0.1], loss: [{name: cross_entropy}, focal]}"),
+    "two ways to write a value": ("{lr: [0.01], loss: [focal]}", "{lr: [0.01], loss: [{name: focal}, focal]}"),
+    "a section without its defaults": ("{lr: [0.01, 0.1]}", "{data.split: [{train: 0.6}, {val: 0.1}], lr: [0.01, 0.1]}"),
+    "a section and one of its settings": (
+        "{lr: [0.01]}", "{data.split: [{train: 0.6}, {val: 0.1}], data.split.train: [0.7, 0.8], lr: [0.01]}"
+    ),
+    "a list": ("{lr: [0.01, 0.1]}", "{data.augment: [[{name: random_crop}, horizontal_flip], []], lr: [0.01, 0.1]}"),
+    "linked axes": ("{lr: [0.01, 0.1]}", "{}, linked: [{lr: [0.01, 0.1, 1], clip_norm: [null, null, 1]}]"),
+    "a cell with a setting that is no axis": (
+        "{lr: [0.1], train.momentum: [0.5]}", "{lr: [0.1]}, include: [{lr: 0.1, momentum: 0.5}]"
+    ),
+    "an empty cell": ("{lr: [0.001, 0.01], ema: [null, 0.9]}", "{lr: [0.01]}, include: [{}]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGED_GRIDS.values(), ids=CHANGED_GRIDS)
+def test_a_trial_is_known_again_however_the_file_now_writes_its_cell(before: str, after: str) -> None:
+    """What is there is what both files ask for by themselves; nothing has two numbers; the sweep ends."""
+    world = World(experiment(f"{{space: {before}}}"), 2).run()
+    numbers = {key: files.trial.number for key, files in world.disk.items()}
+    world.experiment = experiment(f"{{space: {after}}}")
+    wanted = {trial.key for trial in asked(Search(world.experiment, fingerprint))}
+    search = world.search()
+    assert search.known == wanted & set(numbers) != set()
+    assert search.total == len(wanted)
+    world.run()
+    assert set(world.disk) == wanted | set(numbers)
+    assert {key: world.disk[key].trial.number for key in numbers} == numbers
+    assert world.search().known == wanted
+    assert world.search().is_exhausted
+
+
+@pytest.mark.parametrize("method", ["random", "cmaes"])
+def test_a_drawn_trial_is_known_again_on_an_axis_that_may_be_null(method: str) -> None:
+    text = f"method: {method}, trials: 4, space: {{lr: {{uniform: [0.1, 1]}}, momentum: {{uniform: [0.1, 0.9]}}"
+    world = World(experiment(f"{{{text}}}}}"), 2).run()
+    keys = set(world.disk)
+    world.experiment = experiment(f"{{{text}, ema: [null, 0.9], loss: [{{name: cross_entropy}}, focal]}}}}")
+    assert world.search().known == keys
+    assert world.search().is_exhausted
+
+
 def test_one_more_seed_asks_for_the_new_replicates_alone() -> None:
     for text in ("space: {lr: [0.1, 0.2]}", "method: random, trials: 3, space: {lr: {uniform: [0.1, 1]}}"):
         world = World(experiment(f"{{{text}, seeds: [0]}}"), 10).run()
@@ -417,6 +463,71 @@ def test_the_last_cells_of_a_space_are_found_without_luck() -> None:
     search = Search(experiment(f"{{method: random, trials: 999, space: {space}}}"), fingerprint)
     drawn = [trial.cell for trial in asked(search)]
     assert len({canonical_json(cell) for cell in drawn}) == len(drawn) == 200
+
+
+ALIASES = {  # and how many cells there are when two are drawn
+    "an empty cell": ("space: {lr: [0.001, 0.01]}, include: [{}]", 2),
+    "a cell with a default": ("space: {lr: [0.1, 0.2]}, include: [{momentum: 0.9, lr: 0.1}, {}]", 3),
+    "two cells alike": ("space: {lr: [0.1, 0.2]}, include: [{}, {lr: 0.001}, {train.lr: 0.2}]", 3),
+    "two ways to write a value": ("space: {lr: [0.1, 0.2], loss: [cross_entropy, {name: cross_entropy}]}", 2),
+    "a section and one of its settings": (
+        "space: {data.split: [{train: 0.6}, {}], data.split.train: [0.7, 0.8], lr: [1]}", 2
+    ),
+    "many cells": (
+        f"space: {{loss: [focal, {{name: focal}}], step_size: {[*range(1, 16)]}}}, include: [{{loss: focal}}]", 3
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "qmc", "gp"])
+@pytest.mark.parametrize(("space", "of_two"), ALIASES.values(), ids=ALIASES)
+def test_a_sampler_draws_no_trial_twice_that_can_be_written_in_two_ways(method: str, space: str, of_two: int) -> None:
+    everything = {trial.key for trial in asked(Search(experiment(f"{{{space}, seeds: [0, 1]}}"), fingerprint))}
+    for trials, count in ((2, 2 * of_two), (99, len(everything))):
+        subject = experiment(f"{{method: {method}, trials: {trials}, {space}, seeds: [0, 1]}}")
+        world = World(subject, 2).run()
+        assert set(world.disk) <= everything
+        assert len(world.disk) == world.search().total == count
+        assert sorted(files.trial.number for files in world.disk.values())[0] == 0
+        assert len({files.trial.number for files in world.disk.values()}) == count
+        assert world.search().is_exhausted
+        assert World(subject, 2, random.Random(1), lives=iter([5, 9, 30])).run().outcome == world.outcome
+
+
+@pytest.mark.parametrize("last", [100, 100_000])
+def test_a_trial_that_the_folder_has_is_given_no_second_number(last: int) -> None:
+    """Not even one that cannot be told from its settings, where a section is an axis and one of its settings is too."""
+    world = World(experiment("{space: {data.split: [{train: 0.5}], step_size: [7]}}"), 2).run()
+    (key,) = world.disk
+    space = f"{{data.split: [{{train: 0.6}}], data.split.train: [0.5], step_size: {{int: [1, {last}]}}}}"
+    include = "[{data.split: {train: 0.6}, data.split.train: 0.5, step_size: 7}]"
+    world.experiment = experiment(f"{{method: random, trials: 2, space: {space}, include: {include}, seeds: [1]}}")
+    world.run()
+    world.experiment = experiment(f"{{method: random, trials: 3, space: {space}, seeds: [1, 0]}}")
+    search = world.search()
+    assert (key in search.known) == (last == 100)
+    assert key not in {trial.key for trial in asked(search)}
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "qmc", "cmaes", "gp"])
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
+def test_fewer_trials_of_a_sampler_are_the_first_ones(method: str, pruner: str) -> None:
+    def of(trials: int, more: str = "") -> Experiment:
+        space = "space: {lr: {uniform: [0.001, 1]}, momentum: {uniform: [0, 0.9]}}, seeds: [0, 1]"
+        return experiment(f"{{method: {method}, trials: {trials}, {space}, {more}}}", PRUNERS[pruner])
+
+    world = World(of(9), 2).run()
+    outcome, few = world.outcome, World(of(5), 2).run().outcome
+    world.experiment = of(5)
+    search = world.search()
+    assert search.total == len(search.known) == len(few) == 10
+    assert search.is_exhausted
+    assert [one for one in outcome if one[1] in search.known] == few
+    world.experiment = of(5, "include: [{lr: 3}]")
+    assert [trial.cell for trial in asked(world.search())] == [{"lr": 3}, {"lr": 3}]
+    world.experiment = of(9)
+    assert world.search().is_exhausted
+    assert world.run().outcome == outcome
 
 
 @pytest.mark.parametrize("method", ["qmc", "cmaes"])

@@ -13,16 +13,15 @@ from typing import Any
 
 from sweeper.causes import is_of_files
 from sweeper.experiment import Data, Experiment, to_plain
-from sweeper.models.code import code_of
+from sweeper.search.asked import Asked
 from sweeper.search.judge import Judge
-from sweeper.space import Cell, Space
+from sweeper.space import Cell
 from sweeper.store import Record, Result, Row, StoreError
-from sweeper.trial import Trial, TrialState, canonical_json, config_for, settings_for, trial_key, value_at
+from sweeper.trial import Trial, TrialState, canonical_json, trial_key
 
 REPLAYED_METHODS = ("qmc", "cmaes")  # these samplers keep state of their own from ask to ask
-MAX_MISSES = 100  # draws in a row that repeat a cell or are excluded, after which nothing new is expected
+MAX_MISSES = 100  # draws in a row that repeat a trial or are excluded, after which nothing new is expected
 RANDOM_AFTER = 10  # such draws, after which cells are drawn at random: a sampler can be stuck on its favourite
-SMALL = 10_000  # cells of a space in which, instead, those that are left are listed
 
 
 class Search:
@@ -40,26 +39,25 @@ class Search:
         window: int | None = None,
         retry_failed: bool = False,
     ) -> None:
-        self.experiment, self.fingerprint, self.retry_failed = experiment, fingerprint, retry_failed
-        self.space = Space.of(experiment.search)
-        self.window = window if experiment.pruning or experiment.search.method != "grid" else None
+        self.experiment, self.retry_failed = experiment, retry_failed
+        self.asked = Asked(experiment, fingerprint)
+        self.space, self.seeds = self.asked.space, experiment.search.seeds
+        self.window = window if experiment.pruning or not self.asked.is_grid else None
         self.judge = Judge(experiment, self.space, self.window)
-        wanted = 0 if experiment.search.method == "grid" else experiment.search.trials or 0
-        self.wanted = (
-            self.space.size(wanted + len(experiment.search.include)) if wanted else 0
-        )  # cells to draw or include
-        self.is_small = wanted > 0 and self.space.size(SMALL) < SMALL
+        self.to_draw = 0 if self.asked.is_grid else self.asked.count_to_draw()
         self.known: set[str] = set()  # keys of trials that have a number
+        self.others: set[str] = set()  # keys of trials in the folder that the file does not ask for
         self.cells: dict[str, tuple[Cell, set[int]]] = {}  # their cells, with the seeds tried
         self.unfinished: set[int] = set()
         self.again: deque[Trial] = deque()  # begun by an earlier run
         self.reopened: set[str] = set()  # of these, the keys that had ended and are taken up again
         self.ahead: deque[tuple[Cell, dict[str, Any]]] = deque()  # looked up in `planned`, not yet asked for
         self.count = 0
+        self.drawn = 0  # cells that `include` does not add
         self.misses = 0
         for record in sorted(records, key=lambda record: record.trial.number):
             self._restore(record)
-        self.planned = self._plan()
+        self.planned = self.asked.planned()
         self.replicates = deque(self._missing_replicates())
 
     def ask(self) -> Trial | None:
@@ -96,29 +94,19 @@ class Search:
     @property
     def total(self) -> int:
         """How many trials the whole search has."""
-        search = self.experiment.search
-        if search.method != "grid":
-            return self.wanted * len(search.seeds)
-        if not search.include:
-            return sum(1 for _ in self.space.cells()) * len(search.seeds)
-        return len({trial_key(self._config(cell, seed)) for cell, seed in self._plan()})
+        return self.to_draw * len(self.seeds) + self.asked.planned_count
 
     @property
     def _may_draw(self) -> bool:
-        return len(self.cells) < self.wanted and self.misses < MAX_MISSES
+        return self.drawn < self.to_draw and self.misses < MAX_MISSES
 
     def _may_start(self, number: int) -> bool:
         return self.window is None or all(other > number - self.window for other in self.unfinished if other < number)
 
-    def _plan(self) -> Iterator[tuple[Cell, int]]:
-        search = self.experiment.search
-        cells = self.space.cells() if search.method == "grid" else iter(search.include)
-        return ((cell, seed) for cell in cells for seed in search.seeds)
-
     def _missing_replicates(self) -> Iterator[tuple[Cell, int]]:
-        if self.experiment.search.method != "grid":
+        if not self.asked.is_grid:
             for cell, seeds in self.cells.values():
-                yield from ((cell, seed) for seed in self.experiment.search.seeds if seed not in seeds)
+                yield from ((cell, seed) for seed in self.seeds if seed not in seeds)
 
     def _look_ahead(self) -> bool:
         """Whether a planned trial without a number is left; `ahead` then holds it."""
@@ -129,15 +117,14 @@ class Search:
             cell, seed = planned
             if seed in self.cells.get(canonical_json(cell), ({}, set()))[1]:
                 continue
-            config = self._config(cell, seed)
-            if trial_key(config) not in self.known:
+            config = self.asked.config(cell, seed)
+            if self._is_new(trial_key(config)):
                 self.ahead.append((cell, config))
         return True
 
-    def _config(self, cell: Cell, seed: int) -> dict[str, Any]:
-        settings = settings_for(self.experiment, cell, seed)
-        fingerprint, code = self.fingerprint(settings.data), code_of(settings.model.name)
-        return config_for(settings, fingerprint, code, self.experiment.objective)
+    def _is_new(self, key: str) -> bool:
+        """Whether no trial has this key: one that had two numbers would be trained twice, in one folder."""
+        return key not in self.known and key not in self.others
 
     def _add(self, trial: Trial) -> None:
         """Give a trial its place in the study."""
@@ -148,39 +135,51 @@ class Search:
         self.count, self.misses = trial.number + 1, 0
         self.known.add(trial.key)
         self.unfinished.add(trial.number)
+        if self._is_drawn(trial):
+            self.drawn += 1
         self.cells.setdefault(canonical_json(trial.cell), (dict(trial.cell), set()))[1].add(trial.seed)
 
+    def _is_drawn(self, trial: Trial) -> bool:
+        """Whether a trial's cell is one more that a sampler draws."""
+        is_planned = self.asked.is_grid or trial.key in self.asked.by_key
+        return not is_planned and canonical_json(trial.cell) not in self.cells
+
     def _draw(self) -> Trial | None:
-        """A new cell from the sampler. Draws that repeat a cell or are excluded use up their numbers."""
+        """A new cell from the sampler. Draws that repeat a trial or are excluded use up their numbers."""
         while self._may_draw and self._may_start(self.count):
-            number = self.count
-            if self._is_stuck:
-                trial = self._first_trial(number, self._unseen(number))
-                self._add(trial)
+            number, is_stuck = self.count, self._is_stuck
+            trial = self._unseen(number) if is_stuck else self._first_trial(number, self._sample(number))
+            if trial is not None:
+                self._add(trial) if is_stuck else self._note(trial)
+                self.replicates.extend((dict(trial.cell), seed) for seed in self.seeds[1:])
                 return trial
-            cell = self._sample(number)
-            if canonical_json(cell) in self.cells or self.space.excludes(cell):
+            if is_stuck:
+                self.misses = MAX_MISSES
+            else:
                 self._miss(number)
-                continue
-            trial = self._first_trial(number, cell)
-            self._note(trial)
-            return trial
         return None
 
     @property
     def _is_stuck(self) -> bool:
         """Whether the next cell is better taken from a list of those that are left, so that a small space is used up."""
-        return self.misses >= RANDOM_AFTER and self.is_small
+        return self.misses >= RANDOM_AFTER and self.asked.is_small
 
-    def _unseen(self, number: int) -> Cell:
+    def _unseen(self, number: int) -> Trial | None:
+        """A trial of a cell that is left, None when none is."""
         left = [cell for cell in self.space.cells() if canonical_json(cell) not in self.cells]
-        return random.Random(number).choice(left)  # noqa: S311 - nothing secret
+        chance = random.Random(number)  # noqa: S311 - nothing secret
+        while left:
+            trial = self._first_trial(number, left.pop(chance.randrange(len(left))))
+            if trial is not None:
+                return trial
+        return None
 
-    def _first_trial(self, number: int, cell: Cell) -> Trial:
-        """The first replicate of a drawn cell; the others come next."""
-        first, *others = self.experiment.search.seeds
-        self.replicates.extend((cell, seed) for seed in others)
-        return Trial.of(number, cell, self._config(cell, first))
+    def _first_trial(self, number: int, cell: Cell) -> Trial | None:
+        """The first replicate of a drawn cell; None of one that is excluded or comes to a trial that there is."""
+        if canonical_json(cell) in self.cells or self.space.excludes(cell):
+            return None
+        trial = Trial.of(number, cell, self.asked.config(cell, self.seeds[0]))
+        return trial if self._is_new(trial.key) else None
 
     def _miss(self, number: int) -> None:
         self.judge.forget(number)
@@ -200,6 +199,7 @@ class Search:
             self._fill(self.count)
         cell = self._own_cell(trial)
         if cell is None:
+            self.others.add(trial.key)
             self._fill(trial.number)
             return
         trial = replace(trial, cell=cell)
@@ -228,16 +228,11 @@ class Search:
         return canonical_json(trial.cell) not in self.cells and dict(trial.cell) not in self.experiment.search.include
 
     def _own_cell(self, trial: Trial) -> Cell | None:
-        """The trial's cell in the experiment as its file now is; None when the file does not ask for this trial.
-
-        A file that has gained or lost an axis may ask for the same settings under another cell.
-        """
-        if trial.seed in self.experiment.search.seeds:
-            values = {name: value_at(trial.config, name) for axis in self.space.axes for name in axis.names}
-            for cell in (dict(trial.cell), {name: value for name, value in values.items() if value is not None}):
-                if self.space.contains(cell) and trial_key(self._config(cell, trial.seed)) == trial.key:
-                    return cell
-        return None
+        """The trial's cell in the file as it now is; None when the file does not ask for it, or for fewer drawn cells."""
+        cell = self.asked.cell_of(trial)
+        if cell is None or (self._is_drawn(replace(trial, cell=cell)) and self.drawn >= self.to_draw):
+            return None
+        return cell
 
     def _replay(self, record: Record) -> None:
         self.report(record.trial, record.history)

@@ -163,6 +163,8 @@ CHANGES = [  # what was changed, what is said, trials in the folder, trials in t
     ("a seed less", in_file("seeds: [0, 1]", "seeds: [1]"), "2 trials have ended", 4, 2),
     ("an axis less", in_file("lr: [0.1, 0.05]", "momentum: [0.9, 0.5]"), "no longer asked for", 8, 4),
     ("an axis more", in_file("lr: [", "momentum: [0.9, 0.5], lr: ["), "8 trials, 4 ended already", 8, 8),
+    ("an axis with null", in_file("lr: [", "ema: [0.9, null], lr: ["), "8 trials, 4 ended already", 8, 8),
+    ("a cell more", in_file("seeds:", "include: [{lr: 0.1, momentum: 0.5}], seeds:"), "6 trials, 4 ended", 6, 6),
     ("the epochs", in_file("epochs: 1", "epochs: 2"), "train.epochs was 1, is 2", 8, 4),
     ("a setting", in_file("batch_size: 8", "batch_size: 4"), "train.batch_size was 8, is 4", 8, 4),
     ("an image more", add_image, IMAGES, 8, 4),
