@@ -1,16 +1,16 @@
 """Settings that must agree with each other, whichever cell of the space they come from."""
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sweeper.experiment import BEGIN_LOW, Data, Train
+from sweeper.experiment import BEGIN_LOW, Data, Objective, Train, to_plain
 from sweeper.source import Path, Source, shown
-from sweeper.space import Axis, Cell, Space, setting_steps
+from sweeper.space import Axis, Cell, Space, setting_steps, with_setting
 
-MAX_CELLS = 2000
 Values = Mapping[str, Any]
+SECTIONS: dict[str, Any] = {"data": Data, "train": Train, "objective": Objective}
+SPLIT: dict[str, Any] = to_plain(Data.split)
+PARTS = ("train", "val", "test")
 
 
 class Rule(NamedTuple):
@@ -44,6 +44,30 @@ def _ten_crop(v: Values) -> str | None:
     if v["data.evaluation"] != "ten_crop" or (v["data.crop_size"] or v["data.image_size"]) < v["data.image_size"]:
         return None
     return "given ten_crop, but the crops are all the whole image; set `crop_size` below `image_size`"
+
+
+def _shares(v: Values) -> dict[str, Any]:
+    """The shares of a split; none where it is `official`."""
+    split = v["data.split"]
+    return {**SPLIT, **split} if isinstance(split, Mapping) else {}
+
+
+def _split(v: Values) -> str | None:
+    total = sum(share for share in (_shares(v).get(part) for part in PARTS) if isinstance(share, int | float))
+    return f"the fractions add up to {total:g}; they divide the images, so at most 1" if total > 1 + 1e-9 else None
+
+
+def _training(v: Values) -> str | None:
+    if _shares(v).get("train") != 0:
+        return None
+    return "given 0, allowed more than 0: there would be nothing to train on"
+
+
+def _validation(v: Values) -> str | None:
+    metric = v["objective.metric"]
+    if _shares(v).get("val") != 0 or not metric.startswith("val/"):
+        return None
+    return f"given 0, but the objective is {metric}: leave some images for validation"
 
 
 def _momentum(v: Values) -> str | None:
@@ -80,6 +104,9 @@ def _min_lr(v: Values) -> str | None:
 
 
 RULES = (
+    Rule(("data.split",), _split),
+    Rule(("data.split.train", "data.split"), _training),
+    Rule(("data.split.val", "data.split", "objective.metric"), _validation),
     Rule(("data.crop_size", "data.image_size"), _crop),
     Rule(("data.crop_size", "data.image_size", "data.augment"), _random_crop, forbids=False),
     Rule(("data.evaluation", "data.crop_size", "data.image_size"), _ten_crop, forbids=False),
@@ -93,56 +120,61 @@ RULES = (
 
 
 def check_agreement(source: Source, axes: Sequence[Axis]) -> None:
-    """Add the rules that cells of the space break; a rule about a setting that is wrong by itself is left out."""
-    cells = list(_cells(source, axes))
+    """Add the rules that cells of the space break; a rule about a setting that is wrong by itself is left out.
+
+    A range has its two ends: what holds at both holds between them.
+    """
+    include, exclude = (tuple(_mappings(source.at(("search", key)))) for key in ("include", "exclude"))
+    space = Space(tuple(axes), include, exclude).with_ends()
     wrong = " ".join(mistake.path for mistake in source.mistakes)
     for rule in RULES:
         if any(field.partition(".")[2] in wrong for field in rule.fields):
             continue
+        cells = space.cells_over([name for name in space.names if _sets(name, rule.fields)])
         told = [(cell, rule.told(_Settings(source, cell))) for cell in cells]
         broken = [(cell, message) for cell, message in told if message]
-        if broken and (rule.forbids or len(broken) == len(cells)):
+        if broken and (rule.forbids or len(broken) == len(told)):
             cell, message = broken[0]
             source.add(_place(source, rule.fields[0]), f"{message}{_of(cell, rule.fields)}")
-
-
-def _cells(source: Source, axes: Sequence[Axis]) -> Iterator[Cell]:
-    """The cells over the axes, where a range has its two ends: what holds at both holds between them."""
-    choices = tuple(axis.with_ends() for axis in axes)
-    include, exclude = (tuple(_mappings(source.at(("search", key)))) for key in ("include", "exclude"))
-    yield from itertools.islice(Space(choices, include, exclude).cells(), MAX_CELLS)
 
 
 def _mappings(given: Any) -> Iterator[Cell]:
     yield from (dict(part) for part in (given if isinstance(given, list) else ()) if isinstance(part, Mapping))
 
 
+def _sets(name: str, fields: Collection[str]) -> bool:
+    """Whether an axis sets one of these settings, or a part of it."""
+    path = ".".join(setting_steps(name))
+    return any(path == field or path.startswith(f"{field}.") for field in fields)
+
+
 class _Settings(dict[str, Any]):
     """A cell's settings by dotted path, from the cell, the file or the defaults."""
 
     def __init__(self, source: Source, cell: Cell) -> None:
-        super().__init__({".".join(setting_steps(name)): value for name, value in cell.items()})
-        self.source = source
+        super().__init__()
+        self.values_given = source.values
+        for name, value in cell.items():
+            self.values_given = with_setting(self.values_given, setting_steps(name), value)
 
     def __missing__(self, path: str) -> Any:
         section, _, name = path.partition(".")
-        given = self.source.at((section, name))
-        sections: dict[str, Any] = {"train": Train, "data": Data}
-        fields = sections[section].__dataclass_fields__
-        default = fields[name].default
-        return default if given is None and default is not MISSING else given
+        found = self.values_given.get(section)
+        given = found.get(name) if isinstance(found, Mapping) else None
+        return to_plain(getattr(SECTIONS[section], name, None)) if given is None else given
 
 
 def _place(source: Source, field: str) -> Path:
-    section, name = field.split(".")
-    if source.at((section, name)) is None:
-        for axis in (name, field):
-            if (path := ("search", "space", axis)) in source.places:
-                return path
-    return (section, name)
+    path, space = tuple(field.split(".")), source.at(("search", "space"))
+    if source.at(path) is None and isinstance(space, Mapping):
+        for name in space:
+            axis = ".".join(setting_steps(name))
+            if f"{axis}.".startswith(f"{field}.") or f"{field}.".startswith(f"{axis}."):
+                return ("search", "space", name)
+    return path
 
 
 def _of(cell: Cell, fields: Sequence[str]) -> str:
     """Which values of axes clash."""
-    ours = [f"{name}: {shown(value)}" for name, value in cell.items() if ".".join(setting_steps(name)) in fields]
+    ours = [f"{name}: {shown(value)}" for name, value in cell.items() if _sets(name, fields)]
     return f" (in the cell {{{', '.join(ours)}}})" if ours else ""

@@ -36,7 +36,7 @@ def _check_name(source: Source) -> None:
 
 
 def _check_data(source: Source) -> None:
-    name, split = source.at(("data", "name")), source.at(("data", "split"))
+    name = source.at(("data", "name"))
     if isinstance(name, str):
         check_dataset(source, ("data", "name"), name)
         if name == "folder" and source.at(("data", "root")) is None:
@@ -44,8 +44,6 @@ def _check_data(source: Source) -> None:
     root = source.at(("data", "root"))
     if isinstance(root, str) and "://" in root:
         source.add(("data", "root"), f"given {shown(root)}, allowed a path: images are read where they can be mapped")
-    if isinstance(split, Mapping):
-        _check_split(source, split)
     check_augment(source, ("data", "augment"), source.at(("data", "augment")))
 
 
@@ -60,15 +58,6 @@ def check_dataset(source: Source, path: Path, name: str) -> None:
     if name not in DATASET_NAMES and not (name.isidentifier() and name[0].isupper()):
         message = unknown(name, DATASET_NAMES, "data set")
         source.add(path, f"{message}, or a torchvision data set by its class name, such as CIFAR10")
-
-
-def _check_split(source: Source, split: Mapping[str, Any]) -> None:
-    shares = [split.get(part, default) for part, default in (("train", 0.8), ("val", 0.1), ("test", 0.1))]
-    numbers = [share for share in shares if type(share) in (int, float)]
-    if sum(numbers) > 1 + 1e-9:
-        source.add(("data", "split"), f"the fractions add up to {sum(numbers):g}; they divide the images, so at most 1")
-    if shares[0] == 0:
-        source.add(("data", "split", "train"), "given 0, allowed more than 0: there would be nothing to train on")
 
 
 def check_model(source: Source, path: Path, model: Any) -> None:
@@ -195,10 +184,6 @@ def _check_objective(source: Source) -> None:
         source.add(
             ("objective",),
             f"{metric} is better the {'smaller' if best == 'min' else 'larger'} it is; set `mode: {best}`",
-        )
-    if str(metric).startswith("val/") and source.at(("data", "split", "val")) == 0:
-        source.add(
-            ("data", "split", "val"), f"given 0, but the objective is {metric}: leave some images for validation"
         )
 
 

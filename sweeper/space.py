@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -96,6 +96,43 @@ class Space:
             if not self.excludes(cell):
                 yield cell
         yield from (dict(cell) for cell in self.include if not self.spans(cell) or self.excludes(cell))
+
+    def with_ends(self) -> "Space":
+        """This space with each range's two ends as its choices."""
+        return replace(self, axes=tuple(axis.with_ends() for axis in self.axes))
+
+    def cells_over(self, names: Collection[str]) -> Iterator[Cell]:
+        """One cell for each combination that axes with these names have in any, the last fastest; and all of `include`.
+
+        Raises ValueError at an axis of floats.
+        """
+        over = [axis for axis in self.axes if {*axis.names} & {*names}]
+        others = [self._told_apart(axis) for axis in self.axes if axis not in over]
+        for values in itertools.product(*(_values(axis) for axis in over)):
+            cell = self._completed({name: value for part in values for name, value in part.items()}, others)
+            if cell is not None:
+                yield {name: cell[name] for axis in self.axes for name in axis.names}
+        yield from map(dict, self.include)
+
+    def _told_apart(self, axis: Axis) -> list[Cell]:
+        """Values of an axis, one of those that `exclude` does not tell from each other."""
+        kinds: dict[tuple[bool, ...], Cell] = {}
+        for cell in _values(axis):
+            clashes = (any(not same(cell[name], part[name]) for name in cell.keys() & part) for part in self.exclude)
+            kinds.setdefault(tuple(clashes), cell)
+        return list(kinds.values())
+
+    def _completed(self, cell: Cell, others: Sequence[list[Cell]]) -> Cell | None:
+        """A cell with a value of each other axis too, such that it is not excluded; None when all are."""
+        begun = [(cell, 0)]
+        while begun:
+            cell, count = begun.pop()
+            if self.excludes(cell):
+                continue
+            if count == len(others):
+                return cell
+            begun += [(cell | value, count + 1) for value in reversed(others[count])]
+        return None
 
     def size(self, limit: int) -> int:
         """How many cells there are, counted up to `limit`."""

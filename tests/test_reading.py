@@ -173,6 +173,33 @@ def test_what_some_cells_have_no_use_for_is_no_mistake() -> None:
     assert read(BASE + text + f"search: {{space: {{{space}}}, {without}}}\n").train.stop_after == 4
 
 
+MANY = f"gamma: {[(1 + at) / 100 for at in range(51)]}, patience: {[*range(42)]}"  # 2,142 cells
+
+
+@pytest.mark.parametrize(
+    ("train", "space", "exclude"),
+    [
+        ("stop_after: 3", f"schedule: [step, plateau], {MANY}", ""),
+        ("nesterov: true", f"{MANY}, momentum: [0.9, 0]", "{momentum: 0}"),
+        (
+            "nesterov: true",
+            f"momentum: [0.9, 0], weight_decay: [0, 0.1], {MANY}",
+            "{momentum: 0, weight_decay: 0}, {momentum: 0.0, weight_decay: 0.1}",
+        ),
+    ],
+)
+def test_a_large_grid_is_judged_by_all_of_its_cells_and_by_no_other(train: str, space: str, exclude: str) -> None:
+    search = f"search: {{space: {{{space}}}, exclude: [{exclude}]}}"
+    assert len(read(f"{BASE}train: {{{train}}}\n{search}\n").search.space) == space.count("[")
+
+
+def test_a_split_may_lack_what_the_objective_does_without() -> None:
+    search = (
+        "objective: {metric: train/loss, mode: min}\nsearch: {space: {data.split: [official, {val: 0}, {train: 0.2}]}}"
+    )
+    assert len(read(f"{BASE}{search}\n").search.space["data.split"]) == 3
+
+
 # What is wrong: (what is added to the base, the place and path of each mistake, words that its message holds)
 
 WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -275,6 +302,25 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "train: {schedule: cosine, min_lr: 0.01}\n"
         "search: {method: random, trials: 2, space: {lr: {log_uniform: [0.001, 0.1]}}}",
         "f.yaml:4: train.min_lr", ("given 0.01", "at most lr, 0.001", "{lr: 0.001}"),
+    ),
+    "lowest rate above one of many": (
+        f"train: {{schedule: cosine, min_lr: 0.001}}\nsearch: {{space: {{lr: [0.1, 0.0001], {MANY}}}}}", "f.yaml:4: train.min_lr",
+        ("at most lr, 0.0001", "{lr: 0.0001}"),
+    ),
+    "shares above one in one cell": (
+        "search: {space: {data.split.train: [0.4, 0.8, 0.9]}}", "f.yaml:4: search.space.data.split.train",
+        ("add up to 1.1", "{data.split.train: 0.9}"),
+    ),
+    "shares above one at the end of a range": (
+        "search: {method: random, trials: 2, space: {data.split.test: {uniform: [0, 0.2]}}}",
+        "f.yaml:4: search.space.data.split.test", ("add up to 1.1", "{data.split.test: 0.2}"),
+    ),
+    "nothing to validate on in one cell": (
+        "search: {space: {data.split: [official, {train: 0.9, val: 0}]}}", "f.yaml:4: search.space.data.split",
+        ("given 0", "objective is val/top1"),
+    ),
+    "nothing to train on in a cell that is added": (
+        "search: {include: [{data.split.train: 0}]}", "f.yaml:2: data.split.train", ("nothing to train on",),
     ),
     "unknown word of a loss": (
         "train: {loss: {name: multi_margin, violations: large}}", "f.yaml:4: train.loss.violations",
