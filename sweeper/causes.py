@@ -7,6 +7,7 @@ _OUT_OF_GPU_MEMORY = re.compile(
     r"|.*(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
 )
 _OF_FILES = ("sweeper.remote.StoreError: ", "sweeper.data.dataset.DataError: ")
+_OF_SETTINGS = "sweeper.data.dataset.UnfitSettingsError: "
 _TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -25,3 +26,8 @@ def is_out_of_gpu_memory(error: str) -> bool:
 def is_of_files(error: str) -> bool:
     """Whether files broke a trial that their owner must see to: damaged, or not the images that it was planned on."""
     return cause(error).startswith(_OF_FILES)
+
+
+def is_of_settings(error: str) -> bool:
+    """Whether a trial's settings broke it on its images, as they would whenever it is tried."""
+    return cause(error).startswith(_OF_SETTINGS)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sweeper.data import DataError, Dataset
+from sweeper.data import Dataset, UnfitSettingsError
 
 Weights = Sequence[float] | Mapping[str, float | str]
 NAMED_CLASSES = 10
@@ -11,7 +11,7 @@ NAMED_CLASSES = 10
 def weights_of(weights: Weights, dataset: Dataset) -> list[float]:
     """One weight a class; a class that a mapping leaves out weighs 1.
 
-    Raises DataError when they are not of this data set's classes.
+    Raises UnfitSettingsError when they are not of this data set's classes.
     """
     return _by_name(weights, dataset) if isinstance(weights, Mapping) else _listed(weights, dataset)
 
@@ -22,7 +22,7 @@ def _by_name(weights: Mapping[str, float | str], dataset: Dataset) -> list[float
     strange = [name for name in weights if name not in known]
     if strange:
         names = ", ".join(one.name for one in dataset.classes[:NAMED_CLASSES])
-        raise DataError(
+        raise UnfitSettingsError(
             f"train.class_weights names {', '.join(map(repr, strange[:5]))}, which is no class of these images; "
             f"they are {names}{', …' if len(dataset.classes) > NAMED_CLASSES else ''}"
         )
@@ -32,7 +32,7 @@ def _by_name(weights: Mapping[str, float | str], dataset: Dataset) -> list[float
 
 def _listed(weights: Sequence[float], dataset: Dataset) -> list[float]:
     if len(weights) != len(dataset.classes):
-        raise DataError(
+        raise UnfitSettingsError(
             f"train.class_weights lists {len(weights)} weights, but these images have {len(dataset.classes)} classes; "
             "give one a class, in the order of the classes' names"
         )

@@ -1,8 +1,11 @@
 """What `run` would do, reckoned without running it."""
 
+import heapq
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from sweeper import costs
@@ -12,16 +15,17 @@ from sweeper.data.split import split
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
 from sweeper.launch.share import Share, share_of
+from sweeper.launch.splits import check_splits
+from sweeper.launch.sweeping import is_costly
 from sweeper.models.code import code_of
 from sweeper.progress import duration
-from sweeper.space import Space, setting_steps
+from sweeper.space import Space
 from sweeper.store import Sweep
 from sweeper.terminal import Terminal
 from sweeper.training.machine import decide, kind_here, processor
 from sweeper.trial import TrialState, canonical_json, config_for, settings_for
 
 MAX_MEASURED = 12
-COSTLY = ("batch_size", "epochs", "optimizer", "precision", "ema")
 JUST_NOW = timedelta(minutes=1)
 FREE = (  # of `train`, what changes nothing of a step's cost
     "epochs",
@@ -55,7 +59,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Plan:
-    """`seconds` is for the trials left, without pruning, `at_once` side by side; None when a cost is unknown."""
+    """`seconds` is for the trials left, without pruning, `at_once` side by side at most; None when a cost is unknown."""
 
     name: str
     trials: int
@@ -76,16 +80,15 @@ class Plan:
 def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
     """Look at the folder and the data, and time a few steps of each distinct model; the data are prepared on the way.
 
-    What was measured here within a day is taken as it is, unless `is_anew`. Raises PlanError.
+    What was measured here within a day is taken as it is, unless `is_anew`. Raises PlanError, UnfitSettingsError.
     """
     sweeping = Sweeping.of(sweep, experiment)
+    check_splits(sweeping)
     search = sweeping.search(1)
     ended = Counter(
         r.state for r in sweeping.records if r.trial.key in search.known and r.result and not sweeping.goes_on(r)
     )
-    left = list(sweeping.settings_left()) if experiment.search.method == "grid" and _differ(experiment) else []
-    missing = search.total - ended.total() - len(left)
-    left += [settings_for(experiment, {}, experiment.search.seeds[0])] * missing
+    left = _left(sweeping, search.total - ended.total())
     groups: dict[tuple[str, int, int], list[Settings]] = {}
     for settings in left:
         model = canonical_json(to_plain(settings.model))
@@ -107,10 +110,15 @@ def _model(key: tuple[str, int, int], trials_left: int, measured: Measured | Non
     )
 
 
-def _differ(experiment: Experiment) -> bool:
-    """Whether an axis changes what a trial costs. A grid of 10,000 cells takes seconds to walk."""
-    steps = [setting_steps(axis) for axis in Space.of(experiment.search).names]
-    return any(section in ("model", "data") or name in COSTLY for section, name, *_ in steps)
+def _left(sweeping: Sweeping, trials: int) -> list[Settings]:
+    """The settings of so many trials left; of a sampler's, what it may draw, as evenly as can be."""
+    search = sweeping.experiment.search
+    # A grid of 10,000 cells takes seconds to walk; where no axis changes what a trial costs, the file tells of all.
+    left = list(sweeping.shapes()) if any(map(is_costly, Space.of(search).names)) else []
+    left = left or [settings_for(sweeping.experiment, {}, search.seeds[0])]
+    if len(left) > trials:
+        left = Random(0).sample(left, trials)  # noqa: S311 - nothing secret
+    return [left[at % len(left)] for at in range(trials)]
 
 
 def _measured(settings: Settings, sweeping: Sweeping, share: Share, is_anew: bool) -> Measured:
@@ -144,12 +152,20 @@ def _seconds(
 ) -> float | None:
     if set(groups) - set(costs):
         return None
-    total = 0.0
+    trials = []
     for key, group in groups.items():
         dataset = prepare_at(experiment.data, group[0].data)
         images = len(split(dataset, group[0].data.split).train_N)
-        total += sum(settings.train.epochs * images for settings in group) / costs[key].images_per_second
-    return total / at_once
+        trials += [settings.train.epochs * images / costs[key].images_per_second for settings in group]
+    return side_by_side(trials, at_once)
+
+
+def side_by_side(trials: Sequence[float], places: int) -> float:
+    """How long trials of so many seconds take where each begins in the first of some places that is free."""
+    ends = [0.0] * places
+    for seconds in trials:
+        heapq.heapreplace(ends, ends[0] + seconds)
+    return max(ends)
 
 
 def print_plan(plan: Plan) -> None:
@@ -170,7 +186,9 @@ def print_plan(plan: Plan) -> None:
     if plan.excluded:
         console.print(told_excluded(plan.excluded), markup=False)
     if plan.seconds is not None and plan.left:
-        console.print(f"about {duration(plan.seconds)} of training here, {plan.at_once} trials at once, before pruning")
+        at_once = min(plan.at_once, plan.left)
+        told = f"{at_once} trials" if at_once > 1 else "one trial"
+        console.print(f"about {duration(plan.seconds)} of training here, {told} at once, before pruning")
 
 
 def _told_when(model: Model) -> str:

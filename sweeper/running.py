@@ -17,6 +17,7 @@ from sweeper.launch.joining import check_answers
 from sweeper.launch.leaving_out import reasons
 from sweeper.launch.models import check_models
 from sweeper.launch.shipping import user_models
+from sweeper.launch.splits import check_splits
 from sweeper.progress import View
 from sweeper.provenance import note_code
 from sweeper.publishing import DRAWING, finish, publish
@@ -100,6 +101,7 @@ def _run(
     if executor == "ray":
         apart.begin("torch")
         import_ray(address)  # meanwhile
+    check_splits(sweeping)
     check_models(sweeping, apart)
     if other := note_code(sweep):
         console.print(other, markup=False)

@@ -327,6 +327,40 @@ def test_a_model_that_cannot_be_built_is_told_before_anything_runs(storage: Path
     assert not list(tmp_path.glob("small/trials/*"))
 
 
+DRAWN = "search={method: random, trials: 2, space: {lr: {log_uniform: [0.001, 0.1]}, model.name: [%s, one_hidden]}}"
+
+
+def test_models_that_a_sampler_may_draw_are_built_first_and_no_other(storage: Path, tmp_path: Path) -> None:
+    run = ["run", storage / "small.yaml", "--storage", tmp_path, "--executor", "inline", "--set", "train.epochs=1"]
+    error = here(*run, "--set", "model={name: one_hidden}", "--set", DRAWN % "vgg16", expect=2).stderr
+    assert "vgg16 needs images of 32 px" in error
+    assert not list(tmp_path.glob("small/trials/*"))
+    model = "model={name: alexnet}"  # which needs larger images than these
+    told = json.loads(here("plan", *run[1:4], "--set", model, "--set", DRAWN % "logistic_regression", "--json").stdout)
+    assert [json.loads(one["model"])["name"] for one in told["models"]] == ["logistic_regression", "one_hidden"]
+    here(*run, "--set", model, "--set", DRAWN % "logistic_regression")
+    assert len(list(tmp_path.glob("small/trials/*/result.json"))) == 2
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("data.split={train: 0.8, val: 0.001, test: 0.1}", "leaves no validation images. Raise data.split.val"),
+        ("search.space={data.split.train: [0.8, 0.001]}", "leaves no training image of '0'"),
+        ("search={method: random, trials: 2, space: {data.split.train: {uniform: [0.001, 0.8]}}}", "no training image"),
+        ("search.space={data.split: [{train: 0.5}, official]}", "has no labelled images apart"),
+    ],
+)
+def test_a_split_that_these_images_do_not_have_is_told_before_anything_runs(
+    command: str, settings: str, told: str, storage: Path, tmp_path: Path
+) -> None:
+    error = here(command, storage / "small.yaml", "--set", settings, "--storage", tmp_path, expect=2).stderr
+    assert told in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.glob("small/trials/*"))
+
+
 @pytest.mark.parametrize("module", ["mine", "models.mine"])
 def test_a_network_of_the_user_s_is_found_in_the_current_directory(module: str, storage: Path, tmp_path: Path) -> None:
     place = tmp_path.joinpath(*module.split(".")).with_suffix(".py")

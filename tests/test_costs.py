@@ -11,6 +11,7 @@ import pytest
 from sweeper import costs, versions
 from sweeper.costs import Cost, keep, recall
 from sweeper.folder import Folder
+from sweeper.planning import side_by_side
 from sweeper.seals import sealed_json
 from tests.command import here, sweeper
 
@@ -96,3 +97,25 @@ def test_a_second_plan_takes_what_the_first_measured_and_imports_no_torch(
     assert "torch" not in imported
     monkeypatch.undo()
     assert cost("--measure")[1] != first[1]
+
+
+def test_a_plan_of_a_sampler_is_of_what_it_draws(tmp_path: Path) -> None:
+    (tmp_path / "cheap.yaml").write_text(FILE)
+    space = "{epochs: {int: [50, 60]}, batch_size: [64, 128], lr: {uniform: [0.1, 0.2]}}"
+    drawn = f"search={{method: random, trials: 8, space: {space}}}"
+    alone = ["--set", drawn, "--set", "resources.max_concurrent=1"]
+    told = json.loads(here("plan", tmp_path / "cheap.yaml", *alone, "--storage", tmp_path, "--json").stdout)
+    assert [(model["batch_size"], model["trials_left"]) for model in told["models"]] == [(64, 4), (128, 4)]
+    images = 10 * 55 * round(0.8 * 1797 / 10)  # of a trial, in the mean
+    seconds = sum(4 * images / model["cost"]["images_per_second"] for model in told["models"])
+    assert told["seconds"] == pytest.approx(seconds, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("trials", "places", "seconds"),
+    [([], 64, 0), ([4], 64, 4), ([1] * 64, 64, 1), ([1] * 65, 64, 2), ([2, 1, 1], 2, 2), ([1, 1, 2], 2, 3)],
+)
+def test_trials_side_by_side_take_at_least_as_long_as_the_longest(
+    trials: list[float], places: int, seconds: float
+) -> None:
+    assert side_by_side(trials, places) == seconds

@@ -3,12 +3,13 @@
 import os
 import re
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sweeper.data import prepare_at
+from sweeper.data import DataError, UnfitSettingsError, prepare_at
 from sweeper.experiment import Resources
 from sweeper.hardware import gpus_here
 from sweeper.launch.driver import Driver
@@ -241,3 +242,19 @@ def test_lost_nodes_use_up_patience_only_where_a_trial_gets_no_further(
         driver.fail(trial, "its node was lost", is_own=False)
     assert bool(driver.again) is survives
     assert driver.sweep.trial(trial.key).exists("result.json") is not survives
+
+
+@pytest.mark.parametrize(("error", "tries"), [(UnfitSettingsError, 1), (DataError, 2), (ArithmeticError, 2)])
+def test_settings_that_do_not_fit_the_images_are_not_tried_again(
+    error: type[Exception], tries: int, tmp_path: Path
+) -> None:
+    sweeping = Sweeping.of(Sweep(str(tmp_path), "nodes"), read_experiment(FILE, "nodes.yaml"))
+    driver = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(1), [])
+    told = "".join(traceback.format_exception(error("no")))
+    for tried in range(tries):
+        trial = driver.next_trial()
+        assert trial
+        assert trial.number == 0
+        assert not driver.sweep.trial(trial.key).exists("result.json"), tried
+        driver.fail(trial, "Traceback (most recent call last):\n" + told)
+    assert driver.sweep.trial(trial.key).exists("result.json")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeper.data import arrays, folder, tiny_imagenet
-from sweeper.data.dataset import FORMAT, ClassName, DataError, Dataset, Excluded, open_prepared
+from sweeper.data.dataset import FORMAT, ClassName, DataError, Dataset, Excluded, UnfitSettingsError, open_prepared
 from sweeper.data.prepared import CorruptError, make, open_whole, told_excluded
 from sweeper.data.source import Contents, Source, digest
 from sweeper.folder import Folder, StoreError
@@ -25,6 +25,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Excluded",
+    "UnfitSettingsError",
     "default_cache",
     "open_prepared",
     "prepare",

@@ -33,6 +33,10 @@ class DataError(ValueError):
     """Something about the images that their owner must see to; the message is for them."""
 
 
+class UnfitSettingsError(DataError):
+    """Settings that do not fit the images, whenever they are tried."""
+
+
 @dataclass(frozen=True)
 class ClassName:
     """What people call a class and what its source calls it: "goldfish", "n01443537"; often the same."""

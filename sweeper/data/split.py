@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.data.dataset import DataError, Dataset
+from sweeper.data.dataset import Dataset, UnfitSettingsError
 
 if TYPE_CHECKING:
     from sweeper.experiment import Split
@@ -28,7 +28,7 @@ def split(dataset: Dataset, split: "Split | Literal['official']") -> Indices:
     """Divide a data set; the same settings and images always give the same indices.
 
     Each class is drawn with its own seed, so it is divided the same whichever classes stand after it.
-    Raises DataError for fractions above 1, a class left without training images, or an official part that is not there.
+    Raises UnfitSettingsError for fractions above 1, a class left without training images, or an official part that is not there.
     """
     end = dataset.test_from or len(dataset.labels_N)
     official, test = np.arange(dataset.official_from, end), np.arange(end, len(dataset.labels_N))
@@ -42,9 +42,18 @@ def split(dataset: Dataset, split: "Split | Literal['official']") -> Indices:
     return _draw(dataset, split.train, split.val, split.test, split.seed)
 
 
+def check_judged(indices: Indices, metric: str) -> None:
+    """Raise UnfitSettingsError when an objective is of validation images and there are none."""
+    if metric.startswith("val/") and not len(indices.val_N):
+        raise UnfitSettingsError(
+            f"{metric} is the objective, but data.split leaves no validation images. Raise data.split.val, or choose an "
+            "objective of training, such as train/loss."
+        )
+
+
 def _check_official(dataset: Dataset, setting: str) -> None:
     if dataset.official_from == len(dataset.labels_N):
-        raise DataError(
+        raise UnfitSettingsError(
             f"{setting} was given, but {dataset.folder.name} has no labelled images apart from its training images. "
             "Give fractions: {train: 0.8, val: 0.1, test: 0.1}."
         )
@@ -53,7 +62,7 @@ def _check_official(dataset: Dataset, setting: str) -> None:
 def _draw(dataset: Dataset, train: float, val: float, test: float, seed: int) -> Indices:
     total = train + val + test
     if total > 1 + TOLERANCE:
-        raise DataError(
+        raise UnfitSettingsError(
             f"data.split: the fractions {train:g} + {val:g} + {test:g} sum to {total:g}; at most 1 is possible."
         )
     whole = total > 1 - TOLERANCE
@@ -63,7 +72,7 @@ def _draw(dataset: Dataset, train: float, val: float, test: float, seed: int) ->
         images = np.flatnonzero(labels_N == label)
         counts = _counts(len(images), train, val, test, whole)
         if len(images) and counts[0] < 1:
-            raise DataError(
+            raise UnfitSettingsError(
                 f"data.split leaves no training image of {one.name!r}: {len(images)} images, train {train:g}, "
                 f"val {val:g}, test {test:g}. Raise data.split.train, or leave the class out with data.classes."
             )

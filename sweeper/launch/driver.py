@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from sweeper.causes import cause, is_out_of_gpu_memory
+from sweeper.causes import cause, is_of_settings, is_out_of_gpu_memory
 from sweeper.experiment import Experiment
 from sweeper.folder import FULL
 from sweeper.redaction import redacted
@@ -173,6 +173,7 @@ class Driver:
         """Take in that a trial broke, with its traceback: it is tried again from its checkpoint, or has failed for good.
 
         What its node did, not itself (`is_own`), counts as a try only where the trial has got no further since the last time.
+        Settings that do not fit the images are not tried again.
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`. One that ran out of memory on a
         GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says. A damaged file
         of a trial's stops a sweep with a pruner or a sampler, which would decide otherwise than with it mended.
@@ -201,7 +202,7 @@ class Driver:
             self.tries[trial.key] += 1
         if not is_own:
             self.lost_at[trial.key] = saved
-        if self.tries[trial.key] <= self.experiment.resources.max_retries:
+        if self.tries[trial.key] <= self.experiment.resources.max_retries and not is_of_settings(error):
             self._try_again(trial, told)
             return
         history = self.histories.get(trial.key, ())

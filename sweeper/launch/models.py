@@ -6,7 +6,7 @@ from typing import Any
 
 from sweeper.apart import Call, directly
 from sweeper.data import prepare_at
-from sweeper.experiment import Settings, to_plain
+from sweeper.experiment import CHOOSING_IMAGES, Settings, to_plain
 from sweeper.launch.sweeping import Sweeping
 from sweeper.models import build
 from sweeper.space import Space, setting_steps
@@ -20,11 +20,14 @@ class UnbuildableError(ValueError):
 
 
 def check_models(sweeping: Sweeping, call: Call = directly) -> None:
-    """Build each distinct model of the trials left, the first twelve. Raises UnbuildableError with the model's own words."""
+    """Build each distinct model of the trials left, or of those that a sampler may draw, the first twelve.
+
+    Raises UnbuildableError with the model's own words.
+    """
     distinct: dict[tuple[str, int], Settings] = {}
-    sections = {setting_steps(axis)[0] for axis in Space.of(sweeping.experiment.search).names}
     # A grid of 10,000 cells takes seconds to walk; where no axis changes the model or its images, one cell tells of all.
-    for settings in islice(sweeping.settings_left(), None if sections & {"model", "data"} else 1):
+    is_one = not any(map(_changes_model, Space.of(sweeping.experiment.search).names))
+    for settings in islice(sweeping.shapes(_changes_model), 1 if is_one else None):
         key = (canonical_json(to_plain(settings.model)), settings.data.input_size)
         distinct.setdefault(key, settings)
         if len(distinct) == MAX_BUILT:
@@ -35,6 +38,12 @@ def check_models(sweeping: Sweeping, call: Call = directly) -> None:
         for one in distinct.values()
     ]
     call(build_all, models)
+
+
+def _changes_model(axis: str) -> bool:
+    """Whether an axis changes the model, or how many classes and pixels it is built for."""
+    steps = setting_steps(axis)
+    return steps[0] == "model" or steps in (*CHOOSING_IMAGES, ("data", "image_size"), ("data", "crop_size"))
 
 
 def build_all(models: Sequence[tuple[str, Mapping[str, Any], int, int]]) -> None:

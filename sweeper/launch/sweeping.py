@@ -1,6 +1,6 @@
 """A sweep that is about to run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -11,9 +11,16 @@ from sweeper.redaction import without_password
 from sweeper.search import Search, goes_on
 from sweeper.space import Space, setting_steps
 from sweeper.store import Record, Sweep
-from sweeper.trial import canonical_json, settings_for
+from sweeper.trial import settings_for
 
 MAX_CELLS = 2000
+COSTLY = ("batch_size", "epochs", "optimizer", "precision", "ema")
+
+
+def is_costly(axis: str) -> bool:
+    """Whether an axis changes what a trial takes of a machine."""
+    section, setting, *_ = setting_steps(axis)
+    return section in ("model", "data") or setting in COSTLY
 
 
 class Fingerprints:
@@ -48,39 +55,40 @@ class Sweeping:
         return goes_on(record, self.experiment, self.retry_failed)
 
     def settings_left(self) -> Iterator[Settings]:
-        """The settings of each grid trial that has not ended; of a sampler's, the file's own."""
+        """The settings of each grid trial that has not ended; of a sampler's, those of its `shapes`."""
         if self.experiment.search.method != "grid":
-            yield settings_for(self.experiment, {}, self.experiment.search.seeds[0])
+            yield from self.shapes()
             return
         search = self.search(None)
         while trial := search.ask():
             yield trial.settings
 
-    def shapes(self) -> Iterator[Settings]:
-        """The settings of trials that may differ in what they take of a machine: of a range, those at its two ends."""
+    def shapes(self, matters: Callable[[str], bool] = is_costly) -> Iterator[Settings]:
+        """The settings of trials that may differ in what they take of a machine: of a range, those at its two ends.
+
+        Of a sampler's, one for each combination on the axes that matter.
+        """
         if self.experiment.search.method == "grid":
             yield from self.settings_left()
             return
-        space = Space.of(self.experiment.search)
-        ends = Space(tuple(axis.with_ends() for axis in space.axes), space.include, space.exclude)
-        for cell in islice(ends.cells(), MAX_CELLS):
-            yield settings_for(self.experiment, cell, self.experiment.search.seeds[0])
+        yield from islice(self._over(matters), MAX_CELLS)
 
     def excluded(self) -> tuple[Excluded, ...]:
         """The images that some trial leaves out because they cannot be decoded; each choice of images is prepared for it."""
-        found = (prepare_at(self.experiment.data, data).excluded for data in self._data_sections())
+        sections = self.data_sections(*CHOOSING_IMAGES)  # whether one decodes does not depend on the other settings
+        found = (prepare_at(self.experiment.data, data).excluded for data in sections)
         return tuple(dict.fromkeys(one for excluded in found for one in excluded))
 
-    def _data_sections(self) -> Iterator[Data]:
-        """One data section for each choice of images: whether one decodes does not depend on the section's other settings."""
-        search, space = self.experiment.search, Space.of(self.experiment.search)
-        choosing = [name for name in space.names if setting_steps(name) in CHOOSING_IMAGES]
-        if search.method != "grid":  # one sees what is drawn only later; of a range of first classes, the end has all
-            axes = tuple(axis.with_ends() for axis in space.axes if {*axis.names} & {*choosing})
-            space = Space(axes, space.include, space.exclude)
-        cells = {canonical_json([cell.get(name) for name in choosing]): cell for cell in space.cells()}
-        for cell in cells.values():
-            yield settings_for(self.experiment, cell, search.seeds[0]).data
+    def data_sections(self, *settings: tuple[str, str]) -> Iterator[Data]:
+        """One data section for each combination of these settings; what a sampler draws from a range is seen only later."""
+        cells = self._over(lambda axis: setting_steps(axis)[:2] in settings)
+        yield from dict.fromkeys(one.data for one in cells)
+
+    def _over(self, matters: Callable[[str], bool]) -> Iterator[Settings]:
+        """The settings of one cell for each combination on the axes that matter; of a range, its two ends."""
+        space = Space.of(self.experiment.search).with_ends()
+        for cell in space.cells_over([*filter(matters, space.names)]):
+            yield settings_for(self.experiment, cell, self.experiment.search.seeds[0])
 
     def own(self, search: Search) -> list[Record]:
         """The trials in the folder that the file as it now is asks for."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sweeper.data import DataError, Dataset, prepare_at
-from sweeper.data.split import split
+from sweeper.data.split import check_judged, split
 from sweeper.experiment import Experiment, Objective, to_plain
 from sweeper.models import ModelError
 from sweeper.models.code import code_of
@@ -55,8 +55,7 @@ def fit(trial: Trial, sweep: Sweep, experiment: Experiment, report: Report) -> R
     dataset = _dataset(trial, experiment)
     _check_code(trial)
     indices = split(dataset, trial.settings.data.split)
-    if experiment.objective.metric.startswith("val/") and not len(indices.val_N):
-        raise DataError(f"{experiment.objective.metric} is the objective, but data.split leaves no validation images")
+    check_judged(indices, experiment.objective.metric)
     trainer = Trainer(trial.settings, dataset, indices, machine)
     folder.remove_torn()
     progress = _resume(trainer, folder)
