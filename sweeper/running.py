@@ -21,6 +21,7 @@ from sweeper.launch.splits import check_splits
 from sweeper.progress import View
 from sweeper.provenance import note_code
 from sweeper.publishing import DRAWING, finish, publish
+from sweeper.redaction import without_password
 from sweeper.search import Search
 from sweeper.showing import command
 from sweeper.stopping import Stopped, Stopping
@@ -55,6 +56,7 @@ def run_sweep(
         sweep.folder.remove_torn()
         experiment = with_numbers(experiment, sweep, keep=True)
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
+        again = command("resume", sweep, *_given(executor, address, uri))
         uri = tracking_uri(uri, experiment, sweep.storage.url)
         search = sweeping.search(1)
         if search.is_exhausted:
@@ -63,11 +65,21 @@ def run_sweep(
             records = sweeping.own(search)
             counts = Counter(record.state for record in records)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.url}")
-            _tell_failed(counts, sweep, console)
+            _tell_failed(counts, again, console)
             is_done = is_published(sweep, sweeping.records, uri)
             unpublished = [] if is_done else publish(sweep, experiment, sweeping.records, uri, console, is_new=True)
             return Ended(_code(counts, unpublished), records)
-        return _run(sweeping, search, uri, executor, address, console, stopping or Stopping(), at_last)
+        return _run(sweeping, search, uri, executor, address, console, stopping or Stopping(), at_last, again)
+
+
+def _given(executor: str, address: str | None, uri: str | None) -> list[str]:
+    """What a command was told of where trials run and are published, for the command that goes on; without a password."""
+    options = {
+        "--executor": None if executor == "ray" else executor,
+        "--address": address,
+        "--tracking-uri": uri and without_password(uri),
+    }
+    return [word for name, value in options.items() if value for word in (name, value)]
 
 
 def _tell_others(sweeping: Sweeping, search: Search, console: Console) -> None:
@@ -91,6 +103,7 @@ def _run(
     console: Console,
     stopping: Stopping,
     at_last: ExitStack,
+    again: str,
 ) -> Ended:
     sweep, experiment = sweeping.sweep, sweeping.experiment
     if executor == "ray" and address not in (None, "local"):
@@ -118,7 +131,7 @@ def _run(
             unpublished = finish(publisher, sweep, experiment, everything, console, is_new=True, call=apart)
             records = sweep.asked_for(everything)
             counts = Counter(record.state for record in records)
-            _tell_failed(counts, sweep, console)
+            _tell_failed(counts, again, console)
             return Ended(_code(counts, unpublished), records)
     except Stopped:
         sweeping.keep(search)  # nothing has refused it: `resume` is to find it
@@ -132,7 +145,7 @@ def _run(
     if stop.trouble:
         lost = "; what is saved stays"
         console.print(stop.trouble, style="red", markup=False)
-    console.print(f"stopped{lost}. Go on with: {command('resume', sweep)}")
+    console.print(f"stopped{lost}. Go on with: {again}")
     publisher.leave()
     code = stop.code or FAILED
     if stop.has_lost_head:
@@ -159,15 +172,13 @@ def _told(counts: Mapping[TrialState, int]) -> str:
     return f"{ended} trials have ended ({', '.join(f'{number} {state}' for state, number in counts.items())})"
 
 
-def _tell_failed(counts: Mapping[TrialState, int], sweep: Sweep, console: Console) -> None:
+def _tell_failed(counts: Mapping[TrialState, int], again: str, console: Console) -> None:
     """What to do about trials that failed for good, which `run` leaves as they are, and about what a failing disk hid."""
     if left := sum(count for state, count in counts.items() if not state.is_finished):
-        console.print(f"{left} of the trials did not end. Go on with: {command('resume', sweep)}", markup=False)
+        console.print(f"{left} of the trials did not end. Go on with: {again}", markup=False)
     if failed := counts.get(TrialState.FAILED):
-        again = f"{command('resume', sweep)} --retry-failed"
-        console.print(
-            f"{failed} of the trials failed for good. With the cause gone, try them again: {again}", markup=False
-        )
+        told = f"{failed} of the trials failed for good. With the cause gone, try them again: {again} --retry-failed"
+        console.print(told, markup=False)
 
 
 def _code(counts: Mapping[TrialState, int], unpublished: Sequence[str]) -> int:

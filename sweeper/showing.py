@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from sweeper.dashboards.views import SweepTables
 
 
-def command(name: str, sweep: Sweep) -> str:
+def command(name: str, sweep: Sweep, *options: str) -> str:
     """A command on this sweep that works from any directory."""
-    return shlex.join(["sweeper", name, sweep.name, "--storage", sweep.storage.url])
+    return shlex.join(["sweeper", name, sweep.name, "--storage", sweep.storage.url, *options])
 
 
 def draw_explained(sweep: Sweep, key: str, console: Console, call: Call = directly) -> None:

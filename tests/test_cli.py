@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -23,7 +24,7 @@ from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
 from sweeper.terminal import Terminal, printable
 from sweeper.trial import Trial, TrialState
-from tests.command import ROOT, environment, here, sweeper
+from tests.command import ROOT, check_mlflow, environment, here, sweeper
 from tests.images import class_files, write_folder
 
 FILE = """
@@ -376,3 +377,26 @@ def test_a_network_of_the_user_s_is_found_in_the_current_directory(module: str, 
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("small/trials/*/result.json"))
+
+
+@pytest.mark.parametrize(
+    "given", [["--tracking-uri", "sqlite:///here.db"], ["--set", "tracking.uri=sqlite:///here.db"]]
+)
+def test_the_command_that_goes_on_publishes_where_the_sweep_did_from_any_directory(
+    given: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, broken, file = (tmp_path / name for name in ("first", "second", "broken", "small.yaml"))
+    for folder in (first, second):
+        folder.mkdir()
+    broken.touch()
+    file.write_text(FILE.replace("linear", "fragile").replace("model.width: [4, 16]", "model.breaks: [false, true]"))
+    monkeypatch.setenv("SWEEPER_TEST_BROKEN", str(broken))
+    inline = ["--executor", "inline", "--storage", tmp_path, "--set", "resources.max_retries=0"]
+    told = here("run", file, *given, *inline, cwd=first, expect=3).stderr
+    broken.unlink()
+    again = shlex.split(told.partition("try them again: sweeper ")[2].splitlines()[0])
+    assert ("--tracking-uri" in again) == ("--tracking-uri" in given)
+    here(*again, cwd=second)
+    assert not list(second.iterdir())
+    (first / "here.db").rename(tmp_path / "mlflow.db")
+    assert check_mlflow(tmp_path, 8) == {"FINISHED": 9}

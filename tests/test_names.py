@@ -1,15 +1,22 @@
-"""Any class name becomes a metric name that MLflow takes and that can be read back; no message gives a password away."""
+"""Any class name becomes a metric name that MLflow takes and that can be read back; no message gives a password away.
 
+A database has its name from any directory.
+"""
+
+import os
 import re
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 from hostile import original_name
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_metric_name, _validate_param_name
+from sqlalchemy import make_url
 
 from sweeper.redaction import has_password, redacted, without_password
-from sweeper.tracking.names import MAX_LENGTH, safe_name, storable
+from sweeper.tracking.names import MAX_LENGTH, absolute_uri, safe_name, storable
 
 HOSTILE = (
     "", " ", ".", "..", "a/b", "../../etc/passwd", "/", "\\", "<script>alert(1)</script>", "🐟", "سمكة ذهبية", "\u202eabc",
@@ -134,3 +141,32 @@ def test_what_has_no_password_stays_as_it_is(uri: str) -> None:
 )
 def test_a_storage_without_a_password_is_known(uri: str) -> None:
     assert not has_password(uri)
+
+
+@pytest.mark.parametrize(
+    "name", ["here.db", "./a/../here.db", "../here.db", "a b#.db", "100%25.db", "q%3F.db?timeout=5"]
+)
+def test_a_database_is_found_from_any_directory(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "50% ?"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    relative, whole = make_url(f"sqlite:///{name}"), make_url(absolute_uri(f"sqlite:///{name}"))
+    assert whole.database == os.path.abspath(relative.database or "")
+    assert whole.query == relative.query
+    assert urlsplit(absolute_uri("file:runs")).path == quote(f"{directory}/runs")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:////a/b.db",
+        "sqlite:///:memory:",
+        "sqlite://",
+        "file:///a",
+        "http://a/b",
+        "databricks",
+        "postgresql://a/b",
+    ],
+)
+def test_what_is_found_from_any_directory_stays_as_it_is(uri: str) -> None:
+    assert absolute_uri(uri) == uri

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sweeper.models import build
 from test_fit import assert_same_end, weights
 from torch import Tensor, nn
 from trials import begin, experiment
 
 from sweeper.data.split import split
 from sweeper.experiment import Objective
+from sweeper.models import build
 from sweeper.training import checkpoint
 from sweeper.training.classifier import load_classifier
 

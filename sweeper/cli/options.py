@@ -42,8 +42,18 @@ StorageOption = Annotated[
     str, typer.Option("--storage", envvar="SWEEPER_STORAGE", metavar="DIR", help="Where the sweep folders are.")
 ]
 
+
+def _absolute(uri: str | None) -> str | None:
+    from sweeper.tracking.names import absolute_uri
+
+    return uri and absolute_uri(uri)
+
+
 UriOption = Annotated[
-    str | None, typer.Option("--tracking-uri", metavar="URI", help="The MLflow store, in the place of the file's.")
+    str | None,
+    typer.Option(
+        "--tracking-uri", metavar="URI", help="The MLflow store, in the place of the file's.", callback=_absolute
+    ),
 ]
 
 ExecutorOption = Annotated[

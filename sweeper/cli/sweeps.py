@@ -50,13 +50,18 @@ def read(file: Path, settings: list[str] | None) -> "Experiment":
 
 
 def absolute(experiment: "Experiment") -> "Experiment":
-    """The experiment with `data.root` seen from the current directory, so that it can be resumed from any other."""
+    """The experiment with paths seen from the current directory as they are from any, so that it can be resumed there."""
     from dataclasses import replace
 
-    root = experiment.data.root
-    if root is None:
-        return experiment
-    return replace(experiment, data=replace(experiment.data, root=os.path.abspath(os.path.expanduser(root))))
+    root, uri = experiment.data.root, experiment.tracking.uri
+    if root is not None:
+        root = os.path.abspath(os.path.expanduser(root))
+        experiment = replace(experiment, data=replace(experiment.data, root=root))
+    if uri is not None:
+        from sweeper.tracking.names import absolute_uri
+
+        experiment = replace(experiment, tracking=replace(experiment.tracking, uri=absolute_uri(uri)))
+    return experiment
 
 
 def existing(storage: str, name: str) -> "Sweep":

@@ -4,12 +4,14 @@ A name is letters, digits, `_ - space`, with everything else written as a colon 
 """
 
 import hashlib
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote
 
 MAX_LENGTH = 200
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
+_RELATIVE = re.compile(r"(sqlite:///|file:)(?!/|file:|:memory:)([^?]+)(.*)")
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
 
 
@@ -41,6 +43,16 @@ def sqlite_path(uri: str) -> Path | None:
     """The file of an SQLite URI; None for other stores."""
     is_file = uri.startswith("sqlite:///") and len(uri) > len("sqlite:///")
     return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])).absolute() if is_file else None
+
+
+def absolute_uri(uri: str) -> str:
+    """A URI with the file or the SQLite database that it names seen from the root, as it is found from any directory."""
+    relative = _RELATIVE.fullmatch(uri)
+    if relative is None:
+        return uri
+    scheme, path, options = relative.groups()
+    whole = os.path.abspath(unquote(path))
+    return (Path(whole).as_uri() if scheme == "file:" else sqlite_uri(whole)) + options
 
 
 def sqlite_uri(path: str) -> str:

@@ -10,12 +10,12 @@ import optuna
 import pytest
 from folders import synthetic_trial
 from rich.console import Console
-from sweeper.models import LOSSES
 from trials import begin, experiment
 
 from sweeper.best import best_record
 from sweeper.experiment import Experiment, Objective, Split, Train, named_of
 from sweeper.launch.driver import Driver
+from sweeper.models import LOSSES
 from sweeper.progress import View, standing
 from sweeper.search import Search
 from sweeper.search.study import make_pruner
