@@ -14,9 +14,11 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
+from sweeper.best import best_record
 from sweeper.data import Dataset, prepare_at
 from sweeper.data.pictures import decode, reason
 from sweeper.data.split import split
+from sweeper.experiment import Objective
 from sweeper.launch.shipping import user_models
 from sweeper.models.classifier import Classifier
 from sweeper.per_class import rows_of
@@ -79,15 +81,17 @@ def draw_explanation(sweep: Sweep, key: str) -> None:
 
 def open_classifier(sweep: Sweep, key: str) -> Classifier:
     """A trial's network with its preprocessing. Raises ExplanationError when it was not kept, or cannot be rebuilt."""
-    folder = sweep.trial(key)
+    folder, experiment = sweep.trial(key), read_experiment(sweep.experiment(), sweep.name)
     artifacts = folder.artifacts
     if not artifacts.exists("model.pt"):
+        best = _explainable(sweep, experiment.objective)
+        instead = f"Explain the best trial, {best}, or remove" if best else "Remove"
         raise ExplanationError(
-            f"trial {key} has no model.pt: a complete trial keeps its model when artifacts.models is `all`, the best one "
-            f"when it is `best`. Explain the best trial, or remove {folder.url} and run the file again with `--set "
-            "artifacts.models=all`, which trains this trial anew"
+            f"trial {key} has no model.pt: a complete trial keeps its model when artifacts.models is `all`, the best of all "
+            f"that were run when it is `best`. {instead} {folder.url} and run the file again "
+            "with `--set artifacts.models=all`, which trains this trial anew"
         )
-    model, users_own = folder.read_trial().settings.model, user_models(read_experiment(sweep.experiment(), sweep.name))
+    model, users_own = folder.read_trial().settings.model, user_models(experiment)
     try:
         return load_classifier(artifacts, model, users_own)
     except (ImportError, RuntimeError, TypeError) as error:  # what a user's module or callable raises
@@ -95,6 +99,12 @@ def open_classifier(sweep: Sweep, key: str) -> Classifier:
             f"the network of trial {key} cannot be rebuilt ({type(error).__name__}: {error}); its code must be what it was "
             "when the trial ran, and found from here"
         ) from error
+
+
+def _explainable(sweep: Sweep, objective: Objective) -> str | None:
+    """The key of the best trial, when its model was kept."""
+    best = best_record(sweep.records(), objective)
+    return best.trial.key if best and sweep.trial(best.trial.key).artifacts.exists("model.pt") else None
 
 
 def handful(sweep: Sweep, record: Record, count: int) -> list[Example]:

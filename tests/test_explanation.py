@@ -201,14 +201,25 @@ def test_a_model_that_was_not_kept_is_told(storage: Path, best: str, tmp_path: P
     assert "artifacts.models=all" in message
 
 
-def test_what_is_said_to_do_about_a_model_that_was_not_kept_brings_it(copied: Path, best: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_narrowed", [False, True], ids=["another trial", "the best of a narrowed file"])
+def test_what_is_said_to_do_about_a_model_that_was_not_kept_brings_it(
+    is_narrowed: bool, copied: Path, best: str, tmp_path: Path
+) -> None:
     (other,) = {path.name for path in (copied / "seen" / "trials").iterdir()} - {best}
-    message = here("explain", "seen", "--trial", other, "--storage", copied, expect=2).stderr
-    (folder,) = re.findall(r"remove (\S+) and run the file again", message)
+    run = ["run", copied.parent / "seen.yaml", "--storage", copied, "--executor", "inline"]
+    if is_narrowed:
+        lr = Sweep(str(copied), "seen").trial(other).read_trial().cell["lr"]
+        run += ["--set", f"search.space.lr=[{lr}]"]
+        here(*run)
+    explain = ["explain", "seen", *([] if is_narrowed else ["--trial", other]), "--storage", copied]
+    message = here(*explain, expect=2).stderr
+    assert f"trial {other} has no model.pt" in message
+    assert (f"Explain the best trial, {best}," in message) is not is_narrowed
+    assert ("xplain the best" in message) is not is_narrowed
+    (folder,) = re.findall(r"[Rr]emove (\S+) and run the file again", message)
     shutil.rmtree(folder)
-    kept = ("--set", "artifacts.models=all", "--executor", "inline")
-    here("run", copied.parent / "seen.yaml", "--storage", copied, *kept)
-    here("explain", "seen", "--trial", other, "--storage", copied, "-o", tmp_path / "out")
+    here(*run, "--set", "artifacts.models=all")
+    here(*explain, "-o", tmp_path / "out")
     assert (tmp_path / "out" / "index.html").exists()
 
 
