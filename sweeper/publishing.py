@@ -94,8 +94,10 @@ def finish(
 @contextmanager
 def _told_if_slow(publisher: Publisher, console: Console) -> Iterator[None]:
     """Say what is waited for, when it takes more than a moment, and how long an answer is waited for."""
-    told = f"waiting for MLflow at {without_password(publisher.uri)}; if it hangs, {STALL_SECONDS:.0f} s"
-    told += f", and {MODEL_SECONDS:.0f} s while it is to take the best model"
+    told = f"publishing to MLflow's database {without_password(publisher.uri)}"
+    if publisher.uri.startswith("http"):
+        told = f"waiting for MLflow at {without_password(publisher.uri)}; if it hangs, {STALL_SECONDS:.0f} s"
+        told += f", and {MODEL_SECONDS:.0f} s while it is to take the best model"
     timer = threading.Timer(TELL_SECONDS, console.print, (told,), {"style": "yellow"})
     timer.start()
     try:

@@ -27,6 +27,11 @@ from sweeper.trial import Trial, TrialState
 from tests.command import ROOT, check_mlflow, environment, here, sweeper
 from tests.images import class_files, write_folder
 
+NETWORK = """
+from torch import nn
+def net(classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))
+"""  # for images of 8 px
 FILE = """
 name: small
 data: {name: digits, image_size: 8, augment: []}
@@ -317,11 +322,19 @@ def test_a_sweeps_folder_says_where_each_thing_is(storage: Path) -> None:
     assert len(models) == 1
 
 
-def test_a_model_that_cannot_be_built_is_told_before_anything_runs(storage: Path, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_built_is_told_before_anything_runs(
+    storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "narrow.py").write_text(NETWORK)
+    monkeypatch.syspath_prepend(tmp_path)
     for settings, told in (
         (["--set", "model={name: alexnet}", "--set", "search.space={lr: [0.1]}"], "63"),
         (["--set", "model.name=nowhere:net"], "there is no module 'nowhere'"),
         (["--set", "search.space={model.depth: [2]}"], "unexpected keyword argument 'depth'"),
+        (
+            ["--set", "model={name: 'narrow:net'}", "--set", "search.space={lr: [0.1]}", "--set", "data.image_size=16"],
+            "of 16 px: ",
+        ),
     ):
         error = here("run", storage / "small.yaml", *settings, "--storage", tmp_path, "--executor", "inline", expect=2)
         assert told in error.stderr
@@ -351,6 +364,7 @@ def test_models_that_a_sampler_may_draw_are_built_first_and_no_other(storage: Pa
         ("search.space={data.split.train: [0.8, 0.001]}", "leaves no training image of '0'"),
         ("search={method: random, trials: 2, space: {data.split.train: {uniform: [0.001, 0.8]}}}", "no training image"),
         ("search.space={data.split: [{train: 0.5}, official]}", "has no labelled images apart"),
+        ("data.classes=1", "one class, 0, and to tell classes apart takes two"),
     ],
 )
 def test_a_split_that_these_images_do_not_have_is_told_before_anything_runs(
@@ -368,9 +382,7 @@ def test_a_network_of_the_user_s_is_found_in_the_current_directory(module: str, 
     place.parent.mkdir(exist_ok=True)
     if "." in module:
         place.with_name("__init__.py").touch()
-    place.write_text(
-        "from torch import nn\ndef net(classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(192, classes))\n"
-    )
+    place.write_text(NETWORK)
     words = [sys.executable, "-m", "sweeper.cli", "run", storage / "small.yaml", "--executor", "inline"]
     words += ["--set", "search={space: {lr: [0.1]}, seeds: [0]}", "--set", f"model={{name: '{module}:net'}}"]
     words += ["--set", "train.epochs=1", "--storage", tmp_path]

@@ -85,7 +85,9 @@ def test_folder_takes_links_nested_images_and_leaves_the_rest(tmp_path: Path, ca
     root = write_folder(
         tmp_path / "root", {"a/0.jpg": encoded(0), "a/deep/er/1.jpg": encoded(1), "b/2.jpg": encoded(2)}
     )
-    write_folder(root, {"a/.hidden.jpg": b"", "a/notes.txt": b"", ".git/3.jpg": b"", "readme.jpg": b""})
+    write_folder(
+        root, {"a/.hidden.jpg": b"", "a/notes.txt": b"", ".git/3.jpg": b"", "__MACOSX/a/4.jpg": b"", "readme.jpg": b""}
+    )
     (root / "b" / "linked.jpg").symlink_to(root / "a" / "0.jpg")
     dataset = prepare(folder(root), cache)
     assert list(dataset.samples) == ["a/0.jpg", "a/deep/er/1.jpg", "b/2.jpg", "b/linked.jpg"]

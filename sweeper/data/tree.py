@@ -37,6 +37,9 @@ class File(NamedTuple):
     version: tuple[int, ...]
 
 
+LEFT_BY_MACOS = "__MACOSX"  # beside the folders of an archive that a Mac has packed
+
+
 def is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
@@ -54,8 +57,9 @@ class Directory:
         return (self.root / path).exists()
 
     def folders(self, path: str) -> list[str]:
-        """The names of the visible sub-folders of `path`, sorted; none when there is no such folder."""
-        return sorted(entry.name for entry in self._entries(path) if entry.is_dir() and not entry.name.startswith("."))
+        """The names of the sub-folders of `path` that are somebody's own, sorted; none when there is no such folder."""
+        folders = (entry.name for entry in self._entries(path) if entry.is_dir())
+        return sorted(name for name in folders if not name.startswith(".") and name != LEFT_BY_MACOS)
 
     def images(self, path: str) -> list[File]:
         """The image files directly in `path`. Raises DataError for a link that leads nowhere."""

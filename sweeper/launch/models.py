@@ -1,4 +1,4 @@
-"""The models of a sweep, built once before anything runs: what cannot be built would fail in every one of its trials."""
+"""The models of a sweep, tried once before anything runs: what cannot take an image would fail in every one of its trials."""
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -16,7 +16,7 @@ MAX_BUILT = 12
 
 
 class UnbuildableError(ValueError):
-    """A model that cannot be built."""
+    """A model that cannot be built, or takes no image of the size there is."""
 
 
 def check_models(sweeping: Sweeping, call: Call = directly) -> None:
@@ -47,10 +47,16 @@ def _changes_model(axis: str) -> bool:
 
 
 def build_all(models: Sequence[tuple[str, Mapping[str, Any], int, int]]) -> None:
-    """Build models, each with its arguments for so many classes and images of that size."""
+    """Build models, each with its arguments for so many classes and images of that size, and show them blank ones."""
+    import torch
+
     for name, arguments, classes, size in models:
+        failing = "cannot be built"
         try:
-            build(name, arguments, classes, size)
+            network = build(name, arguments, classes, size).eval()
+            failing = f"takes no images of {size} px"
+            with torch.no_grad():
+                network(torch.zeros(2, 3, size, size))
         except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing has begun
             told = canonical_json({"name": name, **arguments})
-            raise UnbuildableError(f"model {told} cannot be built: {type(error).__name__}: {error}") from error
+            raise UnbuildableError(f"model {told} {failing}: {type(error).__name__}: {error}") from error
