@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from trials import begin, experiment
 
 from sweeper.experiment import Resources
 from sweeper.launch.share import device_here
 from sweeper.store import Machine, Sweep
-from sweeper.training import machine
+from sweeper.training import machine, memory
 
 CPU = Resources(gpus_per_trial=0)
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
@@ -131,6 +132,18 @@ def test_a_worker_that_shares_a_gpu_gives_back_what_its_last_trial_took_of_it(
         monkeypatch.setattr(torch.cuda, name, lambda name=name: called.append(name))
     machine.settle(replace(here, device="cuda", trials_a_gpu=trials_a_gpu))
     assert called == ["empty_cache"] * gives + ["init", "reset_peak_memory_stats"]
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="this system forgets no peak")
+def test_the_memory_of_a_trial_is_not_that_of_an_earlier_one_in_its_process(tmp_path: Path) -> None:
+    mebibytes = 512
+    held = torch.ones(mebibytes * 2**18)
+    before = memory.peak_memory_mib(held.device)
+    del held
+    (row,) = begin(tmp_path, experiment(epochs=1)).ended().history
+    assert row["peak_memory_mib"] < before - mebibytes / 2
+    held = torch.ones(mebibytes * 2**18)
+    assert memory.peak_memory_mib(held.device) > row["peak_memory_mib"] + mebibytes / 2
 
 
 @huge_pages

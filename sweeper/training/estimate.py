@@ -11,7 +11,8 @@ from sweeper.data.split import Indices
 from sweeper.experiment import Settings
 from sweeper.store import Machine
 from sweeper.training.feed import Batch
-from sweeper.training.loop import Trainer, peak_memory_mib
+from sweeper.training.loop import Trainer
+from sweeper.training.memory import peak_memory_mib
 
 MEASURED_SECONDS = 1.0
 

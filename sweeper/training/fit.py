@@ -12,7 +12,8 @@ from sweeper.models import ModelError
 from sweeper.models.code import code_of
 from sweeper.store import Result, Row, Sweep, TrialFolder, time_after
 from sweeper.training import artifacts, checkpoint, histograms, pictures, weights
-from sweeper.training.loop import Trainer, peak_memory_mib
+from sweeper.training.loop import Trainer
+from sweeper.training.memory import peak_memory_mib
 from sweeper.training.metrics import Evaluation
 from sweeper.training.schedules import has_stopped
 from sweeper.trial import CODE, Answer, Trial, TrialState

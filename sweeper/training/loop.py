@@ -22,6 +22,7 @@ from sweeper.models.losses import mean_loss
 from sweeper.store import Machine, Row
 from sweeper.training.feed import Batch, Feed
 from sweeper.training.machine import settle
+from sweeper.training.memory import forget_peak
 from sweeper.training.metrics import Evaluation, evaluate_logits
 from sweeper.training.optim import Average, make_optimizer
 from sweeper.training.schedules import rates
@@ -36,6 +37,7 @@ class Trainer:
 
     def __init__(self, settings: Settings, dataset: Dataset, indices: Indices, machine: Machine) -> None:
         settle(machine)
+        forget_peak()
         self.settings, self.machine, train = settings, machine, settings.train
         self.device = torch.device(machine.device)
         self.feed = Feed(settings.data, dataset, indices, self.device)
@@ -183,12 +185,3 @@ def _mean(parts: Iterable[Tensor]) -> Tensor:
 def _wrong_output(output: object, images: int, classes: int) -> str:
     given = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
     return f"the model makes {given} of {images} images; it must make a tensor of logits, {(images, classes)}"
-
-
-def peak_memory_mib(device: torch.device) -> float:
-    """The most memory this process has held: on the GPU of its tensors, else of the whole process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
