@@ -145,7 +145,8 @@ def _check_method(source: Source, axes: list[Axis]) -> None:
             source.add(
                 ("search", "space", axis.label), "is a range; a grid needs a list, or choose `method: tpe` or another"
             )
-    if _leaves_out_all(source, axes):
+    excluded = tuple(dict(part) for _, part in _cells(source, "exclude") if part)
+    if excluded and not _cells(source, "include") and Space(tuple(axes), (), excluded).is_all_excluded():
         source.add(("search", "exclude"), "leaves out every cell; nothing would run")
     if method == "cmaes" and len(ranges) < 2:
         source.add(
@@ -159,15 +160,6 @@ def _check_method(source: Source, axes: list[Axis]) -> None:
         and not source.at(("search", "linked"))
     ):
         source.add(("search", "space"), f"is empty; {method} needs at least one axis")
-
-
-def _leaves_out_all(source: Source, axes: list[Axis]) -> bool:
-    """Whether `exclude` leaves nothing to run; of a range it leaves all or nothing, so its two ends stand for it."""
-    excluded = tuple(dict(part) for _, part in _cells(source, "exclude") if part)
-    if not excluded or _cells(source, "include"):
-        return False
-    cells = Space(tuple(axis.with_ends() for axis in axes), (), excluded).cells()
-    return next(cells, None) is None
 
 
 def _check_name(source: Source, path: Path, name: str) -> bool:

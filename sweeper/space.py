@@ -141,6 +141,11 @@ class Space:
             return limit
         return sum(1 for _ in itertools.islice(self.cells(), limit))
 
+    def is_all_excluded(self) -> bool:
+        """Whether `exclude` leaves none of the axes' cells; of a range it leaves all or nothing, so its ends stand for it."""
+        ends = Space(tuple(axis.with_ends() for axis in self.axes), (), self.exclude)
+        return next(ends.cells(), None) is None
+
     def contains(self, cell: Mapping[str, Any]) -> bool:
         """Whether a cell is one of this space: inside every axis and not excluded, or included."""
         return (self.spans(cell) and not self.excludes(cell)) or any(same(dict(cell), part) for part in self.include)

@@ -397,6 +397,46 @@ def test_a_drawn_trial_is_known_again_on_an_axis_that_may_be_null(method: str) -
     assert world.search().is_exhausted
 
 
+WRITTEN: dict[str, list[Any]] = {
+    "lr": [0.001, 0.01, 0.1], "momentum": [0.9, 0.5], "ema": [None, 0.9], "train.clip_norm": [1, None],
+    "loss": ["cross_entropy", {"name": "cross_entropy"}, "focal", {"name": "focal"}],
+    "data.split": [{"train": 0.6}, {}, {"train": 0.6, "val": 0.1}], "data.split.train": [0.6, 0.7],
+}  # fmt: skip
+SPANS = [{}, {"step_size": {"int": [1, 5]}}, {"gamma": {"uniform": [0.1, 0.9]}}]
+
+
+@st.composite
+def sections(draw: st.DrawFn) -> str:
+    """A `search` section whose cells may be written in several ways."""
+    method = draw(st.sampled_from(["grid", "random", "tpe", "qmc"]))
+    names = draw(st.lists(st.sampled_from(sorted(WRITTEN)), min_size=1, max_size=3, unique=True))
+    space = {n: draw(st.lists(st.sampled_from(WRITTEN[n]), min_size=1, unique_by=canonical_json)) for n in names}
+    cell = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in WRITTEN.items()})
+    drawing = {} if method == "grid" else {"trials": draw(st.integers(1, 8))}
+    ranges = {} if method == "grid" else draw(st.sampled_from(SPANS))
+    include = draw(st.lists(cell, max_size=2, unique_by=canonical_json))
+    seeds = draw(st.sampled_from([[0], [0, 1], [1, 0], [1]]))
+    section = {"method": method, **drawing, "space": {**space, **ranges}, "include": include, "seeds": seeds}
+    return canonical_json(section)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(sections(), min_size=2, max_size=4), st.integers(0, 10**9))
+def test_however_a_file_is_changed_a_trial_keeps_its_number_and_the_sweep_comes_to_its_end(
+    searches: list[str], chance: int
+) -> None:
+    world = World(experiment(searches[0]), 2, random.Random(chance), slots=2)
+    for text in searches:
+        numbers = {key: files.trial.number for key, files in world.disk.items()}
+        world.experiment, world.lives = experiment(text), iter([chance % 50])
+        world.run()
+        found = {key: files.trial.number for key, files in world.disk.items()}
+        assert len(set(found.values())) == len(found)
+        assert found.items() >= numbers.items()
+        assert len(world.search().known) == world.search().total
+        assert world.search().is_exhausted
+
+
 def test_one_more_seed_asks_for_the_new_replicates_alone() -> None:
     for text in ("space: {lr: [0.1, 0.2]}", "method: random, trials: 3, space: {lr: {uniform: [0.1, 1]}}"):
         world = World(experiment(f"{{{text}, seeds: [0]}}"), 10).run()
@@ -538,6 +578,15 @@ def test_included_cells_are_not_taken_for_draws_when_a_search_is_rebuilt(method:
     lives = iter([5, 20, 40, 40])
     assert World(subject, 1, lives=lives).run().outcome == World(subject, 1).run().outcome
     assert next(lives, None) is None
+
+
+@pytest.mark.parametrize("space", ["{gamma: [0.5]}", "{gamma: [0.5], lr: {uniform: [0.1, 1]}}"])
+def test_where_every_cell_is_excluded_a_sampler_has_those_of_include_alone(space: str) -> None:
+    text = f"method: random, trials: 3, space: {space}, exclude: [{{gamma: 0.5}}], include: [{{lr: 2}}, {{gamma: 0.5}}]"
+    world = World(experiment(f"{{{text}}}"), 2).run()
+    assert [files.trial.cell for files in world.disk.values()] == [{"lr": 2}, {"gamma": 0.5}]
+    assert world.search().total == 2
+    assert world.search().is_exhausted
 
 
 @pytest.mark.parametrize("method", ["random", "tpe"])

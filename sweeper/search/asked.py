@@ -64,6 +64,8 @@ class Asked:
 
     def count_to_draw(self) -> int:
         """How many cells a sampler is to draw: no more than come to trials of their own."""
+        if self.space.is_all_excluded():
+            return 0
         included = self.planned_count // len(self.seeds)
         limit = (self.experiment.search.trials or 0) + included
         return self._size(limit) - included
