@@ -119,6 +119,8 @@ def _run(
     if other := note_code(sweep):
         console.print(other, markup=False)
     _note_excluded(sweeping, console)
+    for told in sweeping.unused():
+        console.print(told, markup=False)
     _tell_others(sweeping, search, console)
     publisher = Publisher(uri, sweep, experiment)
     ended = Counter(record.state for record in sweeping.own(search) if record.result and not sweeping.goes_on(record))

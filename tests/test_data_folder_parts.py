@@ -8,6 +8,9 @@ from images import write_folder
 from sweeper.data import DataError, prepare
 from sweeper.data.split import split
 from sweeper.experiment import Data, Split
+from sweeper.launch.sweeping import Sweeping
+from sweeper.reading import read_experiment
+from sweeper.store import Sweep
 
 
 @pytest.fixture
@@ -67,6 +70,16 @@ def test_validation_and_test_images_that_are_both_there_are_told_apart(
         ]  # fmt: skip
         assert split(found, Split(0.5, 0.5, "official")).test_N.tolist() == test_N.tolist()
         assert found.fingerprint[:16] not in ("f2de6db2ffb4b4c8", "3dfad1890c644c70")
+
+
+@pytest.mark.parametrize(("shares", "told"), [("official", 0), ("{train: 0.5, val: 0.5, test: official}", 1)])
+def test_a_sweep_tells_of_the_part_that_it_leaves_unused(tmp_path: Path, shares: str, told: int) -> None:
+    root = parts(tmp_path / "root", ("train", "val", "test"))
+    text = (
+        f"name: parts\ndata: {{name: folder, root: {root}, image_size: 8, split: {shares}}}\nmodel: {{name: alexnet}}\n"
+    )
+    sweeping = Sweeping.of(Sweep(str(tmp_path), "parts"), read_experiment(text, "parts.yaml"))
+    assert len(sweeping.unused()) == told
 
 
 @pytest.mark.parametrize("unlabelled", ["test/0.ppm", "test/images/0.ppm"])

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sweeper.data import ClassName, DataError, Dataset
-from sweeper.data.split import Indices, split
+from sweeper.data.split import Indices, split, told_unused
 from sweeper.experiment import Split
 
 
@@ -142,6 +142,21 @@ def test_a_source_with_validation_and_test_images_has_each_in_its_place(shares: 
         assert np.array_equal(indices.val_N, np.arange(30, 34))
     if shares == "official" or shares.test == "official":
         assert np.array_equal(indices.test_N, np.arange(34, 36))
+
+
+@pytest.mark.parametrize(
+    ("shares", "told"),
+    [
+        ("official", None),
+        (Split(0.8, 0.2, "official"), "the validation images of made-up-64px are not used"),
+        (Split(), "the validation and test images of made-up-64px are not used"),
+    ],
+)
+def test_validation_and_test_images_that_are_left_unused_are_told(shares: Any, told: str | None) -> None:
+    data = dataset([20, 10], official=3)
+    assert told_unused(data, shares) is None
+    found = told_unused(replace(data, test_from=34), shares)
+    assert found is None if told is None else str(found).startswith(told)
 
 
 def test_a_class_without_any_image_is_passed_over() -> None:

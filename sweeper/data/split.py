@@ -51,6 +51,14 @@ def check_judged(indices: Indices, metric: str) -> None:
         )
 
 
+def told_unused(dataset: Dataset, split: "Split | Literal['official']") -> str | None:
+    """A sentence on what a split leaves unused of a source that has both validation and test images, if it leaves any."""
+    if dataset.test_from is None or split == "official":
+        return None
+    left = "validation images" if split.test == "official" else "validation and test images"
+    return f"the {left} of {dataset.folder.name} are not used, for data.split has fractions. `data.split: official` uses them"
+
+
 def _check_official(dataset: Dataset, setting: str) -> None:
     if dataset.official_from == len(dataset.labels_N):
         raise UnfitSettingsError(

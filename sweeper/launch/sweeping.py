@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from sweeper.data import Excluded, prepare_at
+from sweeper.data.split import told_unused
 from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Tracking
 from sweeper.reading import write_experiment
 from sweeper.redaction import without_password
@@ -78,6 +79,12 @@ class Sweeping:
         sections = self.data_sections(*CHOOSING_IMAGES)  # whether one decodes does not depend on the other settings
         found = (prepare_at(self.experiment.data, data).excluded for data in sections)
         return tuple(dict.fromkeys(one for excluded in found for one in excluded))
+
+    def unused(self) -> tuple[str, ...]:
+        """What is to be told of validation or test images that a choice of images has and its split leaves unused."""
+        sections = self.data_sections(*CHOOSING_IMAGES, ("data", "split"))
+        found = (told_unused(prepare_at(self.experiment.data, data), data.split) for data in sections)
+        return tuple(dict.fromkeys(one for one in found if one))
 
     def data_sections(self, *settings: tuple[str, str]) -> Iterator[Data]:
         """One data section for each combination of these settings; what a sampler draws from a range is seen only later."""
