@@ -122,8 +122,11 @@ RULES = (
 def check_agreement(source: Source, axes: Sequence[Axis]) -> None:
     """Add the rules that cells of the space break; a rule about a setting that is wrong by itself is left out.
 
-    A range has its two ends: what holds at both holds between them.
+    A range has its two ends: what holds at both holds between them. Two axes of one setting were told already.
     """
+    settings = [setting_steps(name) for axis in axes for name in axis.names]
+    if len({*settings}) < len(settings):
+        return
     include, exclude = (tuple(_mappings(source.at(("search", key)))) for key in ("include", "exclude"))
     space = Space(tuple(axes), include, exclude).with_ends()
     wrong = " ".join(mistake.path for mistake in source.mistakes)

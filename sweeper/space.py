@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -108,8 +108,11 @@ class Space:
         """
         over = [axis for axis in self.axes if {*axis.names} & {*names}]
         others = [self._told_apart(axis) for axis in self.axes if axis not in over]
-        for values in itertools.product(*(_values(axis) for axis in over)):
-            cell = self._completed({name: value for part in values for name, value in part.items()}, others)
+        found: Iterator[_Begun] = iter([({}, self.exclude)])
+        for axis in over:
+            found = _widened(found, _values(axis))
+        for begun in found:
+            cell = _completed(begun, others)
             if cell is not None:
                 yield {name: cell[name] for axis in self.axes for name in axis.names}
         yield from map(dict, self.include)
@@ -118,21 +121,8 @@ class Space:
         """Values of an axis, one of those that `exclude` does not tell from each other."""
         kinds: dict[tuple[bool, ...], Cell] = {}
         for cell in _values(axis):
-            clashes = (any(not same(cell[name], part[name]) for name in cell.keys() & part) for part in self.exclude)
-            kinds.setdefault(tuple(clashes), cell)
+            kinds.setdefault(tuple(_agrees(part, cell) for part in self.exclude), cell)
         return list(kinds.values())
-
-    def _completed(self, cell: Cell, others: Sequence[list[Cell]]) -> Cell | None:
-        """A cell with a value of each other axis too, such that it is not excluded; None when all are."""
-        begun = [(cell, 0)]
-        while begun:
-            cell, count = begun.pop()
-            if self.excludes(cell):
-                continue
-            if count == len(others):
-                return cell
-            begun += [(cell | value, count + 1) for value in reversed(others[count])]
-        return None
 
     def size(self, limit: int) -> int:
         """How many cells there are, counted up to `limit`."""
@@ -160,6 +150,36 @@ class Space:
         return any(
             all(name in cell and same(cell[name], value) for name, value in part.items()) for part in self.exclude
         )
+
+
+_Begun = tuple[Cell, Sequence[Cell]]
+"""A cell without some of its axes, and the parts of `exclude` that it may yet come to agree with."""
+
+
+def _agrees(part: Cell, cell: Cell) -> bool:
+    """Whether a part of `exclude` says nothing else of what a cell has."""
+    return all(name not in cell or same(cell[name], value) for name, value in part.items())
+
+
+def _widened(found: Iterable[_Begun], values: Sequence[Cell]) -> Iterator[_Begun]:
+    """Each cell with each value of one more axis, less those that are excluded."""
+    for cell, parts in found:
+        for value in values:
+            whole, left = cell | value, [part for part in parts if _agrees(part, value)]
+            if not any(part.keys() <= whole.keys() for part in left):
+                yield whole, left
+
+
+def _completed(begun: _Begun, others: Sequence[Sequence[Cell]]) -> Cell | None:
+    """A cell with a value of each other axis too, such that it is not excluded; None when all are."""
+    stack = [(begun, 0)]
+    while stack:
+        (cell, parts), count = stack.pop()
+        if count == len(others):
+            return cell
+        wider = _widened([(cell, parts)], others[count])
+        stack += [(one, count + 1) for one in reversed(list(wider))]
+    return None
 
 
 def _values(axis: Axis) -> list[Cell]:
