@@ -59,7 +59,10 @@ class Model:
 
 @dataclass(frozen=True)
 class Plan:
-    """`seconds` is for the trials left, without pruning, `at_once` side by side at most; None when a cost is unknown."""
+    """`seconds` is for the trials left, without pruning, `at_once` side by side at most; None when a cost is unknown.
+
+    `unused` tells of images that the split leaves out.
+    """
 
     name: str
     trials: int
@@ -68,6 +71,7 @@ class Plan:
     models: tuple[Model, ...]
     seconds: float | None
     excluded: tuple[Excluded, ...]
+    unused: tuple[str, ...] = ()
 
     @property
     def left(self) -> int:
@@ -99,7 +103,9 @@ def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
     known = {key: _measured(first, sweeping, share, is_anew) for key, first in firsts}
     seconds = _seconds(groups, {key: measured.cost for key, measured in known.items()}, experiment, at_once)
     models = tuple(_model(key, len(group), known.get(key)) for key, group in groups.items())
-    return Plan(experiment.name, search.total, dict(ended), at_once, models, seconds, sweeping.excluded())
+    return Plan(
+        experiment.name, search.total, dict(ended), at_once, models, seconds, sweeping.excluded(), sweeping.unused()
+    )
 
 
 def _model(key: tuple[str, int, int], trials_left: int, measured: Measured | None) -> Model:
@@ -185,6 +191,8 @@ def print_plan(plan: Plan) -> None:
             )
     if plan.excluded:
         console.print(told_excluded(plan.excluded), markup=False)
+    for told in plan.unused:
+        console.print(told, markup=False)
     if plan.seconds is not None and plan.left:
         at_once = min(plan.at_once, plan.left)
         told = f"{at_once} trials" if at_once > 1 else "one trial"

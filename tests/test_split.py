@@ -148,8 +148,8 @@ def test_a_source_with_validation_and_test_images_has_each_in_its_place(shares: 
     ("shares", "told"),
     [
         ("official", None),
-        (Split(0.8, 0.2, "official"), "the validation images of made-up-64px are not used"),
-        (Split(), "the validation and test images of made-up-64px are not used"),
+        (Split(0.8, 0.2, "official"), "the data set's own validation images are not used"),
+        (Split(), "the data set's own validation and test images are not used"),
     ],
 )
 def test_validation_and_test_images_that_are_left_unused_are_told(shares: Any, told: str | None) -> None:

@@ -56,7 +56,7 @@ def told_unused(dataset: Dataset, split: "Split | Literal['official']") -> str |
     if dataset.test_from is None or split == "official":
         return None
     left = "validation images" if split.test == "official" else "validation and test images"
-    return f"the {left} of {dataset.folder.name} are not used, for data.split has fractions. `data.split: official` uses them"
+    return f"the data set's own {left} are not used, for data.split has fractions; `data.split: official` uses them"
 
 
 def _check_official(dataset: Dataset, setting: str) -> None:
