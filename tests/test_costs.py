@@ -89,7 +89,7 @@ def test_a_second_plan_takes_what_the_first_measured_and_imports_no_torch(
 
     first = cost("--measure")
     assert cost() == first
-    assert cost("--set", "lr=0.7", "--set", "train.epochs=9") == first
+    assert cost("--set", "search.space.lr=[0.7]", "--set", "train.epochs=9") == first
     assert cost("--set", "train.batch_size=32")[1] != first[1]
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     imported = {line.rpartition("|")[2].strip() for line in sweeper(*plan).stderr.splitlines()}

@@ -130,10 +130,9 @@ def choosing(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     one, two, three = CLASSES.values()
     for name in (one, two, three):
         os.truncate(root / name / "3.JPEG", 100)
-    axes = {"data.classes": [[one, two], [two, three]]}
-    settings = (f"data.classes={json.dumps([one, three])}", f"search.space={json.dumps(axes)}")
-    words = [word for setting in settings for word in ("--set", setting)]
-    return [experiment(tmp_path, root), "--storage", tmp_path, *words]
+    axes, file = {"data.classes": [[one, two], [two, three]]}, experiment(tmp_path, root)
+    file.write_text(file.read_text().replace("augment: []", f"augment: [], classes: {json.dumps([one, three])}"))
+    return [file, "--storage", tmp_path, "--set", f"search.space={json.dumps(axes)}"]
 
 
 def test_damaged_images_of_every_cell_are_listed_once_and_no_others_are_read(
