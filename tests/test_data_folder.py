@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,14 @@ def test_names_with_spaces_commas_and_any_alphabet_are_kept(tmp_path: Path, cach
     assert sorted(names(dataset)) == sorted(classes)
     assert f"日本 の 犬/{'n' * 200} ß,2.JPG" in dataset.samples
     assert prepare(folder(root, ("日本 の 犬",)), cache).classes == (ClassName("日本 の 犬", "日本 の 犬"),)
+
+
+def test_a_name_from_a_mac_is_found_as_it_is_typed(tmp_path: Path, cache: Path) -> None:
+    typed, stored = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    root = write_folder(tmp_path / "root", {f"{name}/1.jpg": encoded(0) for name in (stored, "bar")})
+    assert names(prepare(folder(root, (typed,)), cache)) == [stored]
+    write_folder(root, {f"{typed}/1.jpg": encoded(1)})
+    assert names(prepare(folder(root, (typed,)), cache)) == [typed]
 
 
 def test_folder_takes_links_nested_images_and_leaves_the_rest(tmp_path: Path, cache: Path) -> None:

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -21,7 +22,7 @@ PARTS = (
     "train",
     "official",
     "test",
-)  # what is official comes second, unless it is a test part beside a validation part
+)  # the last is a source's own test images where its official ones are for validation
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,22 @@ def _unique(classes: Sequence[ClassName]) -> tuple[ClassName, ...]:
 
 def _ids(known: Sequence[ClassName], wanted: Sequence[str]) -> set[str]:
     by_word: dict[str, set[str]] = {}
+    composed: dict[str, set[str]] = {}  # a Mac has é in its files' names as two characters
     for one in known:
         for word in (one.id, one.name, f"{one.name} ({one.id})"):
             by_word.setdefault(word, set()).add(one.id)
-    wrong = [_unknown(word, by_word) for word in wanted if len(by_word.get(word, ())) != 1]
+            composed.setdefault(unicodedata.normalize("NFC", word), set()).add(one.id)
+    found = {word: by_word.get(word) or composed.get(unicodedata.normalize("NFC", word), set()) for word in wanted}
+    wrong = [_unknown(word, found[word], by_word) for word in wanted if len(found[word]) != 1]
     if wrong:
         raise DataError(f"data.classes: {'; '.join(wrong)}. Give names or ids of the {len(known)} classes there are.")
-    return {next(iter(by_word[word])) for word in wanted}
+    return {next(iter(found[word])) for word in wanted}
 
 
-def _unknown(word: str, by_word: dict[str, set[str]]) -> str:
-    if word in by_word:
-        return f"{word!r} is the name of several classes, give the id of one: {', '.join(sorted(by_word[word]))}"
-    return f"there is no class {word!r}{did_you_mean(word, by_word)}"
+def _unknown(word: str, ids: Collection[str], known: Iterable[str]) -> str:
+    if ids:
+        return f"{word!r} is the name of several classes, give the id of one: {', '.join(sorted(ids))}"
+    return f"there is no class {word!r}{did_you_mean(word, known)}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
