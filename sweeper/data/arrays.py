@@ -20,7 +20,7 @@ import numpy as np
 from sweeper.data.dataset import ClassName, DataError
 from sweeper.data.listed import file_of, label_of
 from sweeper.data.prepared import locked
-from sweeper.data.source import Contents, Picture, Wanted, choose, did_you_mean, digest
+from sweeper.data.source import PARTS, Contents, Picture, Wanted, choose, did_you_mean, digest
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     Labelled = Sequence[tuple[Image.Image, int]]
 
 GRAY_LEVELS = 16  # the brightest pixel of scikit-learn's digits
-PARTS = ("train", "official")
 SPLITS = ("train", "trainval"), ("test", "val")  # by torchvision's names, the first that a data set has
 SPLITS_OF = {"Places365": (("train-standard",), ("val",))}  # its test images have no labels
 

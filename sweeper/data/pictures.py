@@ -59,9 +59,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     """What makes the image upright, if anything does. ImageOps.exif_transpose also writes the EXIF anew, which some defeat."""
     try:
         return UPRIGHT.get(image.getexif().get(ORIENTATION, 1)) if "exif" in image.info else None
-    except Exception as error:
-        reason(error)
-        return None  # the pixels are whole where the EXIF is not
+    except MemoryError:
+        raise
+    except Exception:  # the pixels are whole where the EXIF is not
+        return None
 
 
 def reason(error: Exception) -> str:

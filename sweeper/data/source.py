@@ -18,11 +18,7 @@ from sweeper.data.dataset import ClassName, DataError
 
 Wanted = int | tuple[str, ...] | None
 Picture = NDArray[np.uint8]  # CHW, square, RGB
-PARTS = (
-    "train",
-    "official",
-    "test",
-)  # the last is a source's own test images where its official ones are for validation
+PARTS = ("train", "official", "test")  # of a source; the last where its official images are for validation
 
 
 @dataclass(frozen=True)

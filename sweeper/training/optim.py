@@ -28,9 +28,8 @@ def sgd(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
         nesterov=train.nesterov,
         fused=True,
     )
-    if (
-        train.momentum
-    ):  # the fused kernel takes it of all weights or of none, and a layer may be left out of the first step
+    # The fused kernel takes buffers of all weights or of none, and a layer may be left out of the first step.
+    if train.momentum:
         for weight in filter(lambda weight: weight.requires_grad, optimizer.param_groups[0]["params"]):
             optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
     return optimizer
