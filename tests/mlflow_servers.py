@@ -163,6 +163,7 @@ def held(database: Path, sweep_id: str) -> dict[str, list[dict[str, Any]]]:
     """
     with sqlite3.connect(database) as connection:
         connection.row_factory = sqlite3.Row
+        connection.execute("BEGIN")  # one state of all tables, also while someone writes
         runs = {row["run_uuid"]: dict(row) for row in connection.execute("SELECT * FROM runs")}
         for run in runs.values():
             run |= {"tags": {}, "params": {}, "metrics": []}

@@ -98,8 +98,9 @@ def test_a_process_that_was_killed_in_a_call_is_told_and_the_next_call_starts_an
 
 def test_one_that_was_killed_between_calls_is_started_again(apart: Apart) -> None:
     for ask in (apart.begin, apart):
-        os.kill(apart(os.getpid), signal.SIGKILL)
-        time.sleep(0.2)
+        process = apart(os.getpid)
+        os.kill(process, signal.SIGKILL)
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)  # all of its threads; it stays to be waited for
         ask(abs, -1) if ask == apart else ask("colorsys")
         assert apart(abs, -1) == 1
 
@@ -111,7 +112,7 @@ def test_one_that_has_long_had_nothing_to_do_is_gone_until_it_is_needed(
         "sweeper.apart.START", START.replace("serve(pipe)", "serve.__globals__.update(IDLE_SECONDS=0.5); serve(pipe)")
     )
     process = apart(os.getpid)
-    time.sleep(1.5)
+    assert has_ended(process)
     assert apart(os.getpid) != process
 
 

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -217,11 +218,12 @@ def test_a_publisher_killed_again_and_again_leaves_nothing_double_and_nothing_ou
 ) -> None:
     sweep, draw = a_sweep(tmp_path, 30, ("complete", "pruned", "failed", "diverged")), random.Random(0)
     for _ in range(5):
-        process = publishing(sweep, uri)
-        time.sleep(draw.uniform(0.1, 0.8))
+        process, enough = publishing(sweep, uri), len(held(database, sweep.identity())) + draw.randint(1, 5)
+        while process.is_alive() and len(held(database, sweep.identity())) < enough:
+            time.sleep(draw.uniform(0, 0.1))
         process.kill()
         process.join()
-    assert len(held(database, sweep.identity())) > 1
+    assert process.exitcode == -signal.SIGKILL
     process = publishing(sweep, uri)
     process.join()
     assert process.exitcode == 0
