@@ -6,7 +6,11 @@ _OUT_OF_GPU_MEMORY = re.compile(
     r"torch\.(cuda\.)?OutOfMemoryError\b|.*(CUDA|HIP) out of memory|.*CUDA error: out of memory"
     r"|.*(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
 )
-_OF_FILES = ("sweeper.remote.StoreError: ", "sweeper.data.dataset.DataError: ")
+_OF_FILES = (
+    "sweeper.remote.StoreError: ",
+    "sweeper.trial_folder.CheckpointError: ",
+    "sweeper.data.dataset.DataError: ",
+)
 _OF_SETTINGS = "sweeper.data.dataset.UnfitSettingsError: "
 _TRACEBACK = "Traceback (most recent call last):"
 

@@ -151,6 +151,16 @@ class Folder:
         else:
             self.ask("pipe_file", self.at(name), content)
 
+    def keep_as(self, name: str, other: str) -> None:
+        """Let the file `other` be what `name` is, which is to be written anew; no error when there is none."""
+        try:
+            if self.is_local:
+                os.replace(self.at(name), self.at(other))
+            else:
+                self.ask("cp_file", self.at(name), self.at(other))
+        except FileNotFoundError:
+            return
+
     def remove(self, name: str) -> None:
         """Remove a file; no error when there is none."""
         try:

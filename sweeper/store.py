@@ -11,6 +11,7 @@
 <storage>/<name>/trials/<key>/trial.json     number, cell, seed, short name, resolved config
 <storage>/<name>/trials/<key>/history.json   one row an epoch, while the trial runs
 <storage>/<name>/trials/<key>/checkpoint.pt  latest resumable state, checksummed
+<storage>/<name>/trials/<key>/checkpoint.before.pt   the one before, for when the latest is damaged
 <storage>/<name>/trials/<key>/result.json    only when the trial has ended
 <storage>/<name>/trials/<key>/artifacts/     per_class.csv, confusion.csv, predictions.parquet, model.pt
 <storage>/<name>/trials/<key>/artifacts/pictures/   predictions, mistakes, confusion and calibration, each .png;

@@ -11,8 +11,13 @@ from sweeper.left import TABLES, Artifacts, Checksums
 from sweeper.trial import Trial, TrialState, trial_key
 
 TRIES = 5
+CHECKPOINT, CHECKPOINT_BEFORE = CHECKPOINTS = "checkpoint.pt", "checkpoint.before.pt"
 MOST_EPOCHS, MOST_SEED, LAST_TIME = 2**31, 2**63 - 1, 2.0**36  # of time in seconds: the year 4147
 Row = dict[str, float]
+
+
+class CheckpointError(StoreError):
+    """A checkpoint is torn, or a bit of it has changed."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,13 @@ class TrialFolder(Folder):
         self.write_json("history.json", {"history": history})
 
     def write_result(self, result: Result) -> None:
-        """End the trial. `history.json` and, unless the trial can go on from it, the checkpoint become needless."""
+        """End the trial. `history.json` and, unless the trial can go on from them, the checkpoints become needless."""
         self.write_json("result.json", asdict(result))
         self.remove("history.json")
+        if result.state is not TrialState.FAILED:
+            self.remove(CHECKPOINT_BEFORE)
         if result.state in (TrialState.COMPLETE, TrialState.DIVERGED):
-            self.remove("checkpoint.pt")
+            self.remove(CHECKPOINT)
         self.remove_torn()
 
     def remove_torn(self) -> None:
@@ -86,6 +93,17 @@ class TrialFolder(Folder):
         super().remove_torn()
         self.artifacts.remove_torn()
         self.pictures.remove_torn()
+
+    def checkpoint(self) -> str | None:
+        """The name of the checkpoint to go on from."""
+        return next((name for name in CHECKPOINTS if self.exists(name)), None)
+
+    def set_back(self) -> bool:
+        """Remove the latest checkpoint, which is damaged, where there is one before it; whether there was."""
+        is_possible = all(map(self.exists, CHECKPOINTS))
+        if is_possible:
+            self.remove(CHECKPOINT)
+        return is_possible
 
     def reopen(self) -> None:
         """Let an ended trial go on from its checkpoint."""

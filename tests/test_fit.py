@@ -474,6 +474,16 @@ def test_a_damaged_checkpoint_is_named_and_never_trained_over(tmp_path: Path, da
     assert not begun.folder.exists("result.json")
 
 
+def test_with_the_latest_checkpoint_gone_a_trial_goes_on_from_the_one_before(tmp_path: Path) -> None:
+    of, told = replace(experiment(AUGMENT, epochs=4), checkpoint=Checkpoint(every_seconds=0)), Told()
+    whole, begun = begin(tmp_path / "whole", of), begin(tmp_path / "begun", of)
+    whole.ended()
+    begun.halted_at(3).folder.remove("checkpoint.pt")
+    begun.ended(told)
+    assert told.epochs == [[1, 2], [3], [4]]
+    assert_same_end(whole, begun)
+
+
 def test_what_a_users_model_raises_leaves_a_trial_that_can_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

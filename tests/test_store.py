@@ -148,13 +148,35 @@ def test_a_trial_s_state_is_what_its_files_say(sweep: Sweep) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "kept"), [("complete", False), ("diverged", False), ("pruned", True), ("failed", True)]
+    ("state", "kept"),
+    [
+        ("complete", []),
+        ("diverged", []),
+        ("pruned", ["checkpoint.pt"]),
+        ("failed", ["checkpoint.before.pt", "checkpoint.pt"]),
+    ],
 )
-def test_a_checkpoint_stays_as_long_as_the_trial_can_go_on_from_it(sweep: Sweep, state: str, kept: bool) -> None:
+def test_checkpoints_stay_as_long_as_the_trial_can_go_on_from_them(sweep: Sweep, state: str, kept: list[str]) -> None:
     folder = sweep.trial(TRIAL.key)
     folder.write("checkpoint.pt", b"weights")
+    folder.write("checkpoint.before.pt", b"earlier weights")
     folder.write_result(Result(TrialState(state)))
-    assert folder.exists("checkpoint.pt") == kept
+    assert [name for name in folder.names() if name.startswith("checkpoint")] == kept
+
+
+def test_a_latest_checkpoint_gives_way_to_the_one_before_and_never_to_none(sweep: Sweep) -> None:
+    folder = sweep.trial(TRIAL.key)
+    folder.keep_as("checkpoint.pt", "checkpoint.before.pt")
+    assert folder.checkpoint() is None
+    folder.write("checkpoint.pt", b"first")
+    assert not folder.set_back()
+    folder.keep_as("checkpoint.pt", "checkpoint.before.pt")
+    assert folder.read("checkpoint.before.pt") == b"first"
+    folder.write("checkpoint.pt", b"second")
+    assert folder.checkpoint() == "checkpoint.pt"
+    assert folder.set_back()
+    assert folder.checkpoint() == "checkpoint.before.pt"
+    assert not folder.set_back()
 
 
 def test_what_a_killed_worker_left_half_written_goes_when_the_trial_ends(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from sweeper.remote import UnreachableError
 from sweeper.search import Search
 from sweeper.store import Record, Result, Row, StoreError, Sweep, time_after
 from sweeper.trial import Answer, Trial, TrialState
+from sweeper.trial_folder import CHECKPOINT, CheckpointError
 
 FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
-DAMAGED = f"{StoreError.__module__}.{StoreError.__qualname__}: "
+DAMAGED, DAMAGED_CHECKPOINT = (f"{kind.__module__}.{kind.__qualname__}: " for kind in (StoreError, CheckpointError))
 STORAGE_OUT = f"{UnreachableError.__module__}.{UnreachableError.__qualname__}: "
 
 
@@ -175,8 +176,9 @@ class Driver:
         What its node did, not itself (`is_own`), counts as a try only where the trial has got no further since the last time.
         Settings that do not fit the images are not tried again.
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`. One that ran out of memory on a
-        GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says. A damaged file
-        of a trial's stops a sweep with a pruner or a sampler, which would decide otherwise than with it mended.
+        GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says. One whose latest
+        checkpoint is damaged goes on from the one before. A damaged file that has none before it stops a sweep with a
+        pruner or a sampler, which would decide otherwise than with it mended.
         """
         with self.storing(trial):
             self._fail(trial, redacted(error), is_own)  # a worker elsewhere has another environment
@@ -185,8 +187,14 @@ class Driver:
         told, folder = cause(error), self.sweep.trial(trial.key)
         if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
             self._give_up(told.removeprefix(STORAGE_OUT))
-        if told.startswith(DAMAGED) and self.search.window is not None:  # others would be judged otherwise without it
-            self._give_up(told.removeprefix(DAMAGED))
+        if told.startswith(DAMAGED_CHECKPOINT) and not self.is_halted and folder.set_back():
+            self._try_again(
+                trial, f"{folder.told(CHECKPOINT)} was damaged, and is removed; it goes on from the one before"
+            )
+            return
+        for kind in (DAMAGED, DAMAGED_CHECKPOINT):
+            if told.startswith(kind) and self.search.window is not None:  # others would be judged otherwise without it
+                self._give_up(told.removeprefix(kind))
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
             return

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from sweeper.store import Folder, StoreError
+from sweeper.trial_folder import CheckpointError
 
 _PREFIX = b"sha256:"
 _COMMENT_BYTES = len(_PREFIX) + 64
@@ -29,10 +30,13 @@ def save(folder: Folder, name: str, state: dict[str, Any]) -> None:
 
 
 def load(folder: Folder, name: str, remedy: str = "Remove it to train this trial from the start") -> dict[str, Any]:
-    """Read what `save` wrote. Raises StoreError that names the file, and the remedy, when it is torn or damaged."""
+    """Read what `save` wrote. Raises CheckpointError that names the file, and the remedy, when it is torn or damaged.
+
+    And StoreError when it holds what could run code.
+    """
     content = folder.read(name)
     if content[-_TAIL_BYTES:] != _tail(memoryview(content)[:-_TAIL_BYTES]):
-        raise StoreError(f"{folder.told(name)} is damaged: its checksum is wrong. {remedy}")
+        raise CheckpointError(f"{folder.told(name)} is damaged: its checksum is wrong. {remedy}")
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UnpicklingError as error:

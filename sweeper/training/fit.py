@@ -17,6 +17,7 @@ from sweeper.training.memory import peak_memory_mib
 from sweeper.training.metrics import Evaluation
 from sweeper.training.schedules import has_stopped
 from sweeper.trial import CODE, Answer, Trial, TrialState
+from sweeper.trial_folder import CHECKPOINT, CHECKPOINT_BEFORE
 
 Report = Callable[[tuple[Row, ...], int], Answer]
 """Takes the rows since the last report (the first time all of them) and the epoch of the checkpoint (0: none)."""
@@ -133,16 +134,18 @@ def _save(trainer: Trainer, progress: Progress, folder: TrialFolder) -> None:
     is_best = progress.best_epoch == progress.epoch
     best = {"epoch": progress.best_epoch, "weights": None if is_best else progress.best_weights}
     state = {**trainer.state(), "best": best, "history": list(progress.history)}
-    checkpoint.save(folder, "checkpoint.pt", state)
+    folder.keep_as(CHECKPOINT, CHECKPOINT_BEFORE)
+    checkpoint.save(folder, CHECKPOINT, state)
     progress.saved_epoch, progress.saved_at = progress.epoch, time.monotonic()
 
 
 def _resume(trainer: Trainer, folder: TrialFolder) -> Progress:
     """Where the checkpoint stands; the start, without what an earlier try measured, when there is none."""
-    if not folder.exists("checkpoint.pt"):
+    saved = folder.checkpoint()
+    if saved is None:
         folder.artifacts.remove(histograms.FILE)
         return Progress()
-    state = checkpoint.load(folder, "checkpoint.pt")
+    state = checkpoint.load(folder, saved)
     trainer.load_state(state)
     history = tuple(state["history"])
     best_weights = state["best"]["weights"] or weights.copy_of(trainer.judged)

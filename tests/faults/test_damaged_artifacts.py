@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeper.left import TABLES
-from sweeper.store import StoreError, Sweep
+from sweeper.store import Row, StoreError, Sweep
 from sweeper.training import histograms
+from sweeper.training.loop import Trainer
 from sweeper.trial import TrialState
 from tests.command import check_mlflow, here, table
 
@@ -33,6 +34,9 @@ search: {space: {lr: [0.001, 0.1, 0.01, 0.03, 0.02]}}
 pruning: {name: median, n_startup_trials: 1}
 artifacts: {models: none}
 """
+FIVE_EPOCHS = (
+    EXPERIMENT.replace("epochs: 2", "epochs: 5") + "checkpoint: {every_seconds: 0}\nresources: {max_retries: 0}\n"
+)
 BORROWING = EXPERIMENT.replace("grid", "borrowing").replace("train: {", "train: {class_weights: {from_sweep: grid}, ")
 DAMAGES: dict[str, Callable[[bytes], bytes | None]] = {
     "a flipped bit": lambda content: flipped(content, random.Random(len(content)).randrange(8 * len(content))),
@@ -186,6 +190,33 @@ def test_a_damaged_checkpoint_is_named_and_with_it_gone_the_same_command_trains_
     here(*command, "--storage", storage)
     assert table(storage, "grid") == table(ended, "grid")
     check_mlflow(storage, 2)
+
+
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_a_trial_whose_latest_checkpoint_is_damaged_goes_on_from_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: str
+) -> None:
+    file, whole, storage = tmp_path / "grid.yaml", tmp_path / "whole", tmp_path / "storage"
+    file.write_text(FIVE_EPOCHS)
+    here("run", file, "--executor", "inline", "--storage", whole)
+    train_epoch = Trainer.train_epoch
+
+    def break_late(trainer: Trainer, epoch: int, history: tuple[Row, ...]) -> Row:
+        if epoch == 4 and trainer.settings.train.lr == 0.1:
+            raise RuntimeError("on purpose")
+        return train_epoch(trainer, epoch, history)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "train_epoch", break_late)
+        here("run", file, "--executor", "inline", "--storage", storage, expect=3)
+    [torn] = storage.glob("grid/trials/*/checkpoint.before.pt")
+    torn = torn.with_name("checkpoint.pt")
+    torn.write_bytes(torn.read_bytes()[:-1])
+    done = here("resume", "grid", "--executor", executor, "--storage", storage, "--retry-failed")
+    assert f"{torn} was damaged, and is removed; it goes on from the one before" in done.stderr.replace("\n", "")
+    assert table(storage, "grid") == table(whole, "grid")
+    check_mlflow(storage, 2)
+    assert not list(torn.parent.glob("checkpoint*"))
 
 
 def test_a_damaged_checkpoint_stops_a_sweep_that_prunes_before_others_are_judged_without_its_trial(
