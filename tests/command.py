@@ -19,7 +19,7 @@ from unittest import mock
 from sweeper.cli import main
 
 ROOT = Path(__file__).parent.parent
-SECONDS = 150
+SECONDS = 300
 
 
 def environment() -> dict[str, str]:

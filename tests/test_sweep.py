@@ -9,7 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import ROOT, check_mlflow, ended, environment, here, kill, listening, started, sweeper, table, until
+from tests.command import (
+    ROOT,
+    SECONDS,
+    check_mlflow,
+    ended,
+    environment,
+    here,
+    kill,
+    listening,
+    started,
+    sweeper,
+    table,
+    until,
+)
 
 GRID = """
 name: grid
@@ -122,7 +135,7 @@ def test_a_signal_to_all_processes_saves_and_stops(
         until(lambda: bool(list(tmp_path.glob("grid/trials/*/history.json"))), process)
         assert listening(process) <= LOOPBACK
         os.killpg(process.pid, number)
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == code
     assert "stopped; everything is saved" in errors
     assert list(tmp_path.glob("grid/trials/*/checkpoint.pt"))
