@@ -1,98 +1,128 @@
-"""What a tracking server that is away costs a sweep: the time its trials train, beside that of one with a healthy store.
+"""What a tracking server that is away costs training: the time of an epoch then, beside that of the epochs around it.
 
-A server that hangs accepts connections and never answers; one that fails answers 500 to everything.
+One trial trains on while its MLflow server is there and away in turns, so that a machine that slows down slows both. A server
+that hangs accepts connections and never answers; one that fails answers 500; one that refuses cuts the connection.
 """
 
 import argparse
+import bisect
+import itertools
 import os
-import shutil
-import socket
+import random
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from benchmarks.sides import verdict
 from sweeper.store import Sweep
+from tests.mlflow_servers import MlflowServer, Proxy
 
 EXPERIMENT = """
 name: outages
-data: {{name: digits, image_size: 32, augment: []}}
-model: {{name: alexnet, compact: true}}
-train: {{epochs: {epochs}, batch_size: 64}}
-search: {{space: {{lr: [0.01, 0.003], momentum: [0.9, 0.5]}}}}
-artifacts: {{models: none}}
+data: {name: digits, image_size: 16, augment: []}
+model: {name: alexnet, compact: true}
+train: {epochs: 1000000, batch_size: 64, lr: 0.001}
+artifacts: {models: none}
 """
-TARGET, NOT_PUBLISHED = 1.05, 4
+MODES = {"hang": "hangs", "500": "answers 500", "refuse": "refuses"}
+TARGET = 1.05
+BEGIN_SECONDS, FEWEST_EPOCHS = 300.0, 4
 
-
-class Failing(BaseHTTPRequestHandler):
-    """Answers 500."""
-
-    def do_POST(self) -> None:
-        self.send_error(500)
-
-    do_GET = do_PUT = do_POST
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing."""
+Window = tuple[float, str]
+"""When it began, in seconds since 1970, and the mode of the proxy."""
 
 
 @contextmanager
-def failing() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+def server(folder: Path) -> Iterator[Proxy]:
+    """A server of MLflow, and what stands before it."""
+    proxy, mlflow = Proxy(), MlflowServer(folder, folder / "mlflow.db")
+    try:
+        assert mlflow.uri
+        proxy.target = mlflow.port
+        yield proxy
+    finally:
+        proxy.close()
+        mlflow.kill()
 
 
 @contextmanager
-def hanging() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
-
-
-def training_seconds(folder: Path, file: Path, executor: str, uri: str | None = None) -> float:
-    """From the beginning of the first epoch to the end of the last trial, of a sweep that is run anew."""
-    storage = folder / "sweeps"
+def training(folder: Path, executor: str, uri: str) -> Iterator[Sweep]:
+    """A trial that trains until it is stopped."""
+    file, storage = folder / "outages.yaml", folder / "sweeps"
+    file.write_text(EXPERIMENT)
     command = [sys.executable, "-m", "sweeper.cli", "run", str(file), "--storage", str(storage)]
-    command += ["--executor", executor] + (["--tracking-uri", uri] if uri else [])
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}, check=False)
-    if done.returncode != (NOT_PUBLISHED if uri else 0):
-        raise RuntimeError(done.stderr)
-    records = Sweep(str(storage), "outages").records()
-    begun = min(record.history[0]["time"] - record.history[0]["epoch_seconds"] for record in records)
-    ended = max(record.result.ended for record in records if record.result)
-    shutil.rmtree(storage)
-    return ended - begun
+    command += ["--executor", executor, "--tracking-uri", uri]
+    with (folder / "said.txt").open("w") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "COLUMNS": "200"})
+    sweep, deadline = Sweep(str(storage), "outages"), time.monotonic() + BEGIN_SECONDS
+    try:
+        while not ended(sweep):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((folder / "said.txt").read_text())
+            time.sleep(1)
+        yield sweep
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+def ended(sweep: Sweep) -> list[float]:
+    """When each epoch of the trial ended, in seconds since 1970."""
+    records = sweep.records()
+    return [float(row["time"]) for row in records[0].history] if records else []
+
+
+def epoch_seconds(ends: Sequence[float], began: float, until: float) -> float:
+    """The median time of the epochs that lie wholly in a window, whatever came between them with it."""
+    within = ends[bisect.bisect_left(ends, began) : bisect.bisect_right(ends, until)]
+    if len(within) < FEWEST_EPOCHS:
+        raise RuntimeError(f"{len(within)} epochs ended in a window of {until - began:.0f} s; give more --seconds")
+    return statistics.median(after - before for before, after in itertools.pairwise(within))
+
+
+def ratios(windows: Sequence[Window], ends: Sequence[float]) -> dict[str, list[float]]:
+    """By mode, how many times as long an epoch takes as in the healthy windows before and after, one for each window away."""
+    seconds = [epoch_seconds(ends, began, until) for (began, _), (until, _) in itertools.pairwise(windows)]
+    found: dict[str, list[float]] = {mode: [] for mode in MODES}
+    for place, (_, mode) in enumerate(windows[:-1]):
+        if mode in MODES:
+            found[mode].append(2 * seconds[place] / (seconds[place - 1] + seconds[place + 1]))
+    return found
+
+
+def away_in_turns(proxy: Proxy, rounds: int, seconds: float, draw: random.Random) -> list[Window]:
+    """Healthy, away, healthy, away ..., each mode once a round in an order drawn anew; ends with a healthy window."""
+    away = [mode for _ in range(rounds) for mode in draw.sample(sorted(MODES), len(MODES))]
+    windows = []
+    for mode in [*itertools.chain(*(("pass", one) for one in away)), "pass"]:
+        proxy.mode = mode
+        windows.append((time.time(), mode))
+        time.sleep(seconds)
+    return [*windows, (time.time(), "over")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=15.0, help="of each window")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--executor", default="ray", choices=("ray", "inline"))
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, hanging() as hangs, failing() as fails:
-        file = Path(scratch, "outages.yaml")
-        file.write_text(EXPERIMENT.format(epochs=given.epochs))
-        timed = partial(training_seconds, Path(scratch), file, given.executor)
-        sides: dict[str, Callable[[], float]] = {
-            "healthy": timed,
-            "hangs": partial(timed, hangs),
-            "answers 500": partial(timed, fails),
-        }
-        rounds = [{name: side() for name, side in sides.items()} for _ in range(given.rounds)]
-    for name in ("hangs", "answers 500"):
-        print(f"a store that {name}:", *(f"{one[name]:.2f}/{one['healthy']:.2f}" for one in rounds), "s")
-        reached = statistics.median(one[name] / one["healthy"] for one in rounds)
-        print(verdict(f"times as long with a store that {name}", reached, TARGET, at_least=False))
+    with tempfile.TemporaryDirectory() as scratch, server(Path(scratch)) as proxy:
+        with training(Path(scratch), given.executor, proxy.uri) as sweep:
+            windows = away_in_turns(proxy, given.rounds, given.seconds, random.Random(given.seed))  # noqa: S311
+        ends = ended(sweep)
+    print(f"{len(ends)} epochs, {statistics.median(b - a for a, b in itertools.pairwise(ends)):.3f} s each")
+    for mode, found in ratios(windows, ends).items():
+        print(f"a server that {MODES[mode]}:", *(f"{one:.3f}" for one in sorted(found)))
+        reached = statistics.median(found)
+        print(verdict(f"times as long an epoch with a server that {MODES[mode]}", reached, TARGET, at_least=False))
 
 
 if __name__ == "__main__":
