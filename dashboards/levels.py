@@ -21,14 +21,21 @@ class Levels(NamedTuple):
 
 
 def label(value: Any) -> str:
-    """A setting's value for people: numbers short, lists with commas, missing as "not set"."""
+    """A setting's value for people: numbers short, lists with commas, `focal(gamma=2)`, missing as "not set"."""
     if isinstance(value, list | tuple | np.ndarray):
         return ", ".join(label(item) for item in value) or "none"
     if value is None or value is pd.NA or value != value:
         return "not set"
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        arguments = [f"{name}={_argument(value[name])}" for name in sorted(value) if name != "name"]
+        return f"{value['name']}({', '.join(arguments)})" if arguments else value["name"]
     if isinstance(value, float):
         return f"{value:.6g}"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _argument(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict | None) else label(value)
 
 
 def varies(values: pd.Series) -> bool:

@@ -19,6 +19,7 @@ LEFT_TO_RIGHT = "\u200e"  # after a name in Hebrew or Arabic, or else the number
 HEADINGS = {"number": "trial", "epochs_run": "epochs"}
 STATE_STYLES = {"pruned": "yellow", "running": "cyan", "diverged": "magenta", "failed": "red", "waiting": "blue"}
 BEST, OTHERS = "bold green", "dim"
+SHORTEST, LONGEST = 10, 24
 NARROWEST_CURVE, WIDEST_CURVE = 8, 24
 
 
@@ -146,16 +147,22 @@ def _column(values: "pd.Series[Any]", name: str, compact: bool) -> Column:
     heading = HEADINGS.get(name, name.removeprefix("train."))
     if compact:
         heading = "#" if name == "number" else re.sub(r"(?<=[_/.])(?=.)", "\n", heading, count=1)
-    cells = [_cell(value, 4 if "/" in name else None, 10 if compact and name != "key" else 24) for value in values]
-    return Column(name, heading, cells, holds_numbers(values))
+    texts = [_text(value, 4 if "/" in name else None) for value in values]
+    lengths = range(SHORTEST, LONGEST + 1) if compact and name != "key" else (LONGEST,)
+    return Column(name, heading, _told_apart(texts, lengths), holds_numbers(values))
 
 
-def _cell(value: object, digits: int | None, longest: int) -> str:
+def _text(value: object, digits: int | None) -> str:
     if isinstance(value, float):
-        text = "-" if value != value else f"{value:.{digits}f}" if digits and abs(value) < 1000 else f"{value:.4g}"
-    else:
-        text = label(value)
-    return clipped(text, longest)
+        return "-" if value != value else f"{value:.{digits}f}" if digits and abs(value) < 1000 else f"{value:.4g}"
+    return label(value)
+
+
+def _told_apart(texts: Sequence[str], lengths: Sequence[int]) -> list[str]:
+    """The texts, each cut to the first of some lengths that leaves as many different ones as the last."""
+    distinct = len({clipped(text, lengths[-1]) for text in texts})
+    cut = ([clipped(text, length) for text in texts] for length in lengths)
+    return next(found for found in cut if len({*found}) == distinct)
 
 
 def clipped(words: str, longest: int) -> str:

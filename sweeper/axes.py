@@ -9,10 +9,11 @@ from pydantic import TypeAdapter, ValidationError
 from sweeper import checks, words
 from sweeper.agreement import check_agreement
 from sweeper.complaints import explain
-from sweeper.experiment import DATA_ACCESS, METHODS, Data, Train
+from sweeper.experiment import DATA_ACCESS, METHODS, Data, Named, Train
 from sweeper.models import MODELS
 from sweeper.source import Path, Source, shown, unknown
 from sweeper.space import (
+    MODEL,
     Axis,
     Choice,
     Int,
@@ -20,7 +21,7 @@ from sweeper.space import (
     Uniform,
     axis_domain,
     linked_axis,
-    same,
+    same_on,
     setting_steps,
     with_setting,
     written,
@@ -131,7 +132,7 @@ def _check_excluded(source: Source, path: Path, value: Any, axis: Axis, place: i
         source.add(path, f"{axis.label} is a range; only values of a list can be left out")
         return
     values = [v if len(axis.names) == 1 else v[place] for v in axis.domain.values]
-    if not any(same(value, known) for known in values):
+    if not any(same_on(axis.names[place], value, known) for known in values):
         source.add(
             path, f"given {shown(value)}, which is no value of this axis; allowed {', '.join(map(shown, values))}"
         )
@@ -165,11 +166,18 @@ def _check_method(source: Source, axes: list[Axis]) -> None:
 def _check_name(source: Source, path: Path, name: str) -> bool:
     """Whether an axis name points to a setting that determines a result."""
     steps = setting_steps(name)
-    model_names = _model_names(source)
-    if steps[0] == "model" and len(steps) == 2 and any(map(checks.takes_any_argument, model_names)):
+    if steps == MODEL:
         return True
-    arguments = {argument for model in model_names if model in MODELS for argument in MODELS[model].arguments}
-    known = {*Train.__dataclass_fields__, "model.name", *(f"model.{argument}" for argument in arguments)}
+    if steps[0] == "model" and len(steps) == 2:
+        if _is_beside_whole_models(source, path):
+            part = "" if steps[1] == "name" else f", {steps[1]}: ..."
+            told = f"goes into the values of the axis `model`, which are whole models: {{name: ...{part}}}; leave `{name}` out"
+            source.add(path, told)
+            return False
+        if any(map(checks.takes_any_argument, _model_names(source))):
+            return True
+    arguments = {argument for model in _model_names(source) if model in MODELS for argument in MODELS[model].arguments}
+    known = {*Train.__dataclass_fields__, "model", "model.name", *(f"model.{argument}" for argument in arguments)}
     known |= {f"data.{field}" for field in Data.__dataclass_fields__ if field not in DATA_ACCESS}
     head = ".".join(steps[:2]).removeprefix("train.")
     if head in known and (len(steps) == 2 or steps[:2] == ("data", "split")):
@@ -178,11 +186,21 @@ def _check_name(source: Source, path: Path, name: str) -> bool:
     return False
 
 
-def _model_names(source: Source) -> list[str]:
-    """The model names that this search can reach."""
+def _is_beside_whole_models(source: Source, path: Path) -> bool:
+    """Whether the axes, or the cell that an axis's name is in, have whole models."""
+    cell = source.at(path[:-1])
+    return any("model" in group for group in (*_groups(source), cell))
+
+
+def _groups(source: Source) -> list[Mapping[str, Any]]:
+    """The mappings whose names are axes."""
     space, linked = source.at(("search", "space")), source.at(("search", "linked"))
-    groups = [space, *(linked if isinstance(linked, list) else ())]
-    axes = [group.get("model.name") for group in groups if isinstance(group, Mapping)]
+    return [group for group in (space, *(linked if isinstance(linked, list) else ())) if isinstance(group, Mapping)]
+
+
+def _model_names(source: Source) -> list[str]:
+    """The model names that `model.name` and its arguments on axes are of."""
+    axes = [group.get("model.name") for group in _groups(source)]
     names = next((axis for axis in axes if isinstance(axis, list)), [source.at(("model", "name"))])
     return [name for name in names if isinstance(name, str)]
 
@@ -190,8 +208,10 @@ def _model_names(source: Source) -> list[str]:
 def _check_value(source: Source, path: Path, name: str, value: Any) -> None:
     """One value of an axis against the setting that it will take the place of."""
     steps = setting_steps(name)
-    if steps == ("model", "name"):
-        checks.check_model(source, path[:-1] if path[-1] == "name" else path, {"name": value})
+    if steps == MODEL:
+        _check_whole_model(source, path, value)
+    elif steps == ("model", "name"):
+        _check_model_name(source, path, value)
     elif steps[0] == "model":
         for model in _model_names(source):
             if model in MODELS:
@@ -200,6 +220,23 @@ def _check_value(source: Source, path: Path, name: str, value: Any) -> None:
         _check_typed(source, path, steps, value)
 
 
+def _check_whole_model(source: Source, path: Path, value: Any) -> None:
+    try:
+        _MODEL.validate_json(json.dumps(value))
+    except ValidationError as error:
+        for at, message in explain(error.errors(include_url=False), value, path):
+            source.add(at, message)
+    checks.check_model(source, path, value)
+
+
+def _check_model_name(source: Source, path: Path, value: Any) -> None:
+    if isinstance(value, str):
+        checks.check_model(source, path, value)
+    else:
+        source.add(path, f"given {shown(value)}, allowed a model's name; the axis `model` takes one with its arguments")
+
+
+_MODEL: TypeAdapter[Any] = TypeAdapter(Named)
 _SECTIONS: dict[str, TypeAdapter[Any]] = {"train": TypeAdapter(Train), "data": TypeAdapter(Data)}
 
 

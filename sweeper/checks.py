@@ -61,7 +61,9 @@ def check_dataset(source: Source, path: Path, name: str) -> None:
 
 
 def check_model(source: Source, path: Path, model: Any) -> None:
-    """A model's name and its arguments."""
+    """A model's name, alone or with its arguments."""
+    at = path if isinstance(model, str) else (*path, "name")
+    model = {"name": model} if isinstance(model, str) else model
     if not isinstance(model, Mapping) or not isinstance(model.get("name"), str):
         return
     name = model["name"]
@@ -70,15 +72,15 @@ def check_model(source: Source, path: Path, model: Any) -> None:
             source.add((*path, argument), f"given {shown(value)}, allowed finite numbers")
     if ":" in name:
         if not re.fullmatch(CALLABLE, name):
-            source.add((*path, "name"), f'given {shown(name)}, allowed a model\'s name or "package.module:callable"')
+            source.add(at, f'given {shown(name)}, allowed a model\'s name or "package.module:callable"')
         return
     if name.startswith(from_torchvision.PREFIX):
         if wrong := from_torchvision.what_is_wrong(name.removeprefix(from_torchvision.PREFIX)):
-            source.add((*path, "name"), wrong)
+            source.add(at, wrong)
         return
     if name not in MODELS:
         others = f'{from_torchvision.PREFIX}<name> or "package.module:callable"'
-        source.add((*path, "name"), f"{unknown(name, MODELS, 'model')}, {others}")
+        source.add(at, f"{unknown(name, MODELS, 'model')}, {others}")
         return
     for argument, value in model.items():
         if argument != "name" and _is_finite(value):

@@ -93,23 +93,31 @@ def _side_by_side(given: Any) -> Any:
     return {"arguments": arguments, **({"name": given["name"]} if "name" in given else {})}
 
 
+def _spelled_out(given: Any) -> Any:
+    """A bare word as a name without arguments."""
+    if not isinstance(given, str | dict):
+        raise ValueError("a name, or a mapping: {name: ..., and its arguments}")
+    return _side_by_side({"name": given} if isinstance(given, str) else given)
+
+
 NAMED_SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 WORD_SCHEMA = {"anyOf": [{"type": "string"}, NAMED_SCHEMA]}
-Named = Annotated[_Named, BeforeValidator(_side_by_side), WithJsonSchema(WORD_SCHEMA)]
-"""A name and its keyword arguments, written side by side in the file: `{name: alexnet, dropout: 0.3}`.
-
-A file may have the name alone, which `reading` spells out.
-"""
+Named = Annotated[_Named, BeforeValidator(_spelled_out), WithJsonSchema(WORD_SCHEMA)]
+"""A name and its keyword arguments, written side by side in the file: `{name: alexnet, dropout: 0.3}`; or the name alone."""
 
 
-def _bare(given: Any) -> Any:
-    """A name without arguments as the bare word, so that both ways to write it are one setting."""
-    if isinstance(given, dict) and list(given) == ["name"] and isinstance(given["name"], str):
+def bare(given: Any) -> Any:
+    """A name without arguments as the bare word, so that both ways to write it are one setting; all else as it is."""
+    if isinstance(given, Mapping) and list(given) == ["name"] and isinstance(given["name"], str):
         return given["name"]
-    return _side_by_side(given)
+    return given
 
 
-Word = Annotated[str | _Named, BeforeValidator(_bare), WithJsonSchema(WORD_SCHEMA)]
+def _word(given: Any) -> Any:
+    return _side_by_side(bare(given))
+
+
+Word = Annotated[str | _Named, BeforeValidator(_word), WithJsonSchema(WORD_SCHEMA)]
 """A name, alone or with its keyword arguments: `focal` or `{name: focal, gamma: 2}`."""
 
 

@@ -1,6 +1,7 @@
 """What `run` would do, reckoned without running it."""
 
 import heapq
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from sweeper.space import Space
 from sweeper.store import Sweep
 from sweeper.terminal import Terminal
 from sweeper.training.machine import decide, kind_here, processor
-from sweeper.trial import TrialState, canonical_json, config_for, settings_for
+from sweeper.trial import TrialState, canonical_json, config_for, in_words, settings_for
 
 MAX_MEASURED = 12
 JUST_NOW = timedelta(minutes=1)
@@ -181,7 +182,8 @@ def print_plan(plan: Plan) -> None:
     console.print(f"{plan.name}: {plan.trials} trials, {plan.left} to run{f' ({ended} already)' if ended else ''}")
     for model in plan.models:
         console.print(
-            f"  {model.trials_left} x {model.model}, batch {model.batch_size}, {model.image_size} px", markup=False
+            f"  {model.trials_left} x {in_words(json.loads(model.model))}, batch {model.batch_size}, {model.image_size} px",
+            markup=False,
         )
         if model.cost:
             console.print(

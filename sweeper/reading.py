@@ -22,6 +22,7 @@ def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Exper
     source = read_source(text, file)
     if source.mistakes and not source.values:
         raise ExperimentError(source.mistakes)
+    _spell_out(source)
     changed = [set_value(source, setting, Train.__dataclass_fields__) for setting in settings]
     _spell_out(source)
     experiment = _validated(source)
@@ -55,8 +56,10 @@ def _check_changed(source: Source, changed: Iterable[Path], experiment: Experime
     """What `--set` changed must not be an axis, whose values are what is run."""
     axes: dict[Path, str] = {setting_steps(name): name for name in Space.of(experiment.search).names}
     for path in changed:
-        if path in axes:
-            source.add(path, f"is an axis of the search; write --set 'search.space.{axes[path]}=[...]'")
+        for depth in range(1, len(path) + 1):
+            if name := axes.get(path[:depth]):
+                what = "an axis" if depth == len(path) else f"part of `{name}`, an axis"
+                source.add(path, f"is {what} of the search; write --set 'search.space.{name}=[...]'")
 
 
 def _validated(source: Source) -> Experiment | None:

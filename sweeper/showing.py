@@ -72,13 +72,14 @@ def page_tables(
 def facts(sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> dict[str, str]:
     """What the dashboard's overview says besides the trials. Times are ISO 8601 with the offset of this machine."""
     machine = sweep.machine()
+    models = dict.fromkeys(str(record.trial.config["model"]["name"]) for record in records)
     fingerprints = sorted({str(record.trial.config["data"].get("fingerprint", "")) for record in records})
     begun, ended = _span(records)
     known = {
         "data": f"{experiment.data.name}, {experiment.data.image_size} px",
         "split": _told_split(experiment),
         "data fingerprint": ", ".join(fingerprints),
-        "model": experiment.model.name,
+        "model": ", ".join(models) or experiment.model.name,
         "search": experiment.search.method,
         "pruning": experiment.pruning.name if experiment.pruning else "none",
         "began": begun,

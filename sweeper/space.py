@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sweeper.experiment import Search
+from sweeper.experiment import Search, bare
 
 Cell = dict[str, Any]
+MODEL = ("model",)
+WORDS = (MODEL, ("train", "loss"), ("data", "augment"))
+"""Settings whose values are names, alone or with arguments."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,8 @@ class Space:
     def excludes(self, cell: Mapping[str, Any]) -> bool:
         """Whether some partial assignment of `exclude` agrees with the cell."""
         return any(
-            all(name in cell and same(cell[name], value) for name, value in part.items()) for part in self.exclude
+            all(name in cell and same_on(name, cell[name], value) for name, value in part.items())
+            for part in self.exclude
         )
 
 
@@ -158,7 +162,7 @@ _Begun = tuple[Cell, Sequence[Cell]]
 
 def _agrees(part: Cell, cell: Cell) -> bool:
     """Whether a part of `exclude` says nothing else of what a cell has."""
-    return all(name not in cell or same(cell[name], value) for name, value in part.items())
+    return all(name not in cell or same_on(name, cell[name], value) for name, value in part.items())
 
 
 def _widened(found: Iterable[_Begun], values: Sequence[Cell]) -> Iterator[_Begun]:
@@ -211,6 +215,18 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
+
+
+def same_on(name: str, one: Any, other: Any) -> bool:
+    """Whether two values of an axis are one setting; where it takes words, `alexnet` and `{name: alexnet}` are."""
+    return same(as_setting(name, one), as_setting(name, other))
+
+
+def as_setting(name: str, value: Any) -> Any:
+    """A value of an axis as the setting has it: a name without arguments as the bare word."""
+    if setting_steps(name) not in WORDS:
+        return value
+    return [bare(item) for item in value] if isinstance(value, list | tuple) else bare(value)
 
 
 def axis_domain(given: Any) -> Domain:
@@ -279,9 +295,9 @@ def linked_axis(group: Mapping[str, Any]) -> Axis:
 
 
 def setting_steps(name: str) -> tuple[str, ...]:
-    """Where an axis name points, from the top of the file. A bare name means train.<name>."""
+    """Where an axis name points, from the top of the file. A bare name means train.<name>, but `model` the whole model."""
     steps = tuple(name.split("."))
-    return steps if len(steps) > 1 else ("train", name)
+    return steps if len(steps) > 1 or steps == MODEL else ("train", name)
 
 
 def with_setting(config: Mapping[str, Any], steps: Sequence[str], value: Any) -> dict[str, Any]:

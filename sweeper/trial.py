@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sweeper.experiment import DATA_ACCESS, Experiment, Objective, Settings, to_plain
-from sweeper.space import setting_steps, with_setting
+from sweeper.space import as_setting, setting_steps, with_setting
 
 KEY_DIGITS = 12
 SHORT_NAME_LENGTH = 100
@@ -73,9 +73,7 @@ class Trial:
 
     def value(self, axis: str) -> Any:
         """What the trial has on an axis; from its settings where its cell does not name it, None where they do not either."""
-        if axis in self.cell:
-            return self.cell[axis]
-        return value_at(self.config, axis)
+        return as_setting(axis, self.cell[axis]) if axis in self.cell else value_at(self.config, axis)
 
 
 def value_at(config: Mapping[str, Any], axis: str) -> Any:
@@ -83,7 +81,7 @@ def value_at(config: Mapping[str, Any], axis: str) -> Any:
     found: Any = config
     for step in setting_steps(axis):
         found = found.get(step) if isinstance(found, Mapping) else None
-    return found
+    return as_setting(axis, found)
 
 
 def flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -173,10 +171,15 @@ def _canonical(value: Any) -> Any:
 
 def short_name(cell: Mapping[str, Any], seed: int) -> str:
     """A readable name of at most 100 characters, such as "lr=0.001 momentum=0.9 seed=0"; not an identity."""
-    parts = [re.sub(r"\s+", "_", f"{path.removeprefix('train.')}={_plain(value)}") for path, value in cell.items()]
+    values = {path.removeprefix("train."): in_words(as_setting(path, value)) for path, value in cell.items()}
+    parts = [re.sub(r"\s+", "_", f"{path}={value}") for path, value in values.items()]
     name = " ".join([*parts, f"seed={seed}"])
     return name if len(name) <= SHORT_NAME_LENGTH else name[: SHORT_NAME_LENGTH - 1] + "…"
 
 
-def _plain(value: Any) -> str:
+def in_words(value: Any) -> str:
+    """A setting on one line: `focal(gamma=2)` for a name with arguments."""
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        arguments = [f"{name}={in_words(value[name])}" for name in sorted(value) if name != "name"]
+        return f"{value['name']}({','.join(arguments)})" if arguments else value["name"]
     return value if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else canonical_json(value)

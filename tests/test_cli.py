@@ -331,6 +331,7 @@ def test_a_model_that_cannot_be_built_is_told_before_anything_runs(
         (["--set", "model={name: alexnet}", "--set", "search.space={lr: [0.1]}"], "63"),
         (["--set", "model.name=nowhere:net"], "there is no module 'nowhere'"),
         (["--set", "search.space={model.depth: [2]}"], "unexpected keyword argument 'depth'"),
+        (["--set", "search.space={model: [one_hidden, {name: vgg11, hidden: 8}]}"], "vgg11 needs images of 32 px"),
         (
             ["--set", "model={name: 'narrow:net'}", "--set", "search.space={lr: [0.1]}", "--set", "data.image_size=16"],
             "of 16 px: ",

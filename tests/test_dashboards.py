@@ -139,6 +139,16 @@ def test_texts_fall_into_at_most_eight_levels(values: list[str | None]) -> None:
         assert found.labels[level] in (levels.label(value), "other")
 
 
+def test_a_setting_is_labelled_for_people() -> None:
+    settings = {
+        "not set": None, "0.333333": 1 / 3, "true": True, "focal": {"name": "focal"}, '{"train": 0.6}': {"train": 0.6},
+        "resnet18(stem=small)": {"stem": "small", "name": "resnet18"},
+        "hue, mixup(alpha=1)": ["hue", {"name": "mixup", "alpha": 1}],
+        "my.nets:net(act=null, deep=true, width=[1, 2])": {"name": "my.nets:net", "width": [1, 2], "deep": True, "act": None},
+    }  # fmt: skip
+    assert [levels.label(value) for value in settings.values()] == list(settings)
+
+
 def test_the_share_of_variance_between_groups() -> None:
     assert views.explained(pd.Series([1.0, 1.0, 3.0, 3.0]), [0, 0, 1, 1]) == 1
     assert views.explained(pd.Series([1.0, 3.0, 1.0, 3.0]), [0, 0, 1, 1]) == 0

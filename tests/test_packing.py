@@ -85,6 +85,12 @@ def test_one_trial_of_each_model_and_batch_size_is_measured_the_largest_batch_fi
     assert {one.model.arguments["width"] for one in shapes} == {4, 8}
 
 
+def test_whole_models_on_an_axis_are_measured_each(tmp_path: Path) -> None:
+    models = ["logistic_regression", {"name": "one_hidden", "hidden": 4}, {"name": "one_hidden", "hidden": 8}]
+    shapes = largest_shapes(sweeping(tmp_path, grid(model=models, lr=[0.1, 0.2])).shapes())
+    assert [one.model.arguments for one in shapes] == [{}, {"hidden": 4}, {"hidden": 8}]
+
+
 HEAVY = {
     "train.optimizer": ["sgd", "adam"],
     "train.ema": [None, 0.9],

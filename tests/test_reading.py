@@ -811,6 +811,8 @@ def test_a_bare_word_is_a_name_without_arguments() -> None:
     bare, spelled_out = text.format("alexnet", "median"), text.format("{name: alexnet}", "{name: median}")
     assert read_experiment(bare, "f.yaml") == read_experiment(spelled_out, "f.yaml")
     assert read_experiment(spelled_out, "f.yaml", ["model=alexnet"]) == read_experiment(spelled_out, "f.yaml")
+    compact = read_experiment(bare, "f.yaml", ["model.compact=true"])
+    assert compact.model == named_of({"name": "alexnet", "compact": True})
 
 
 @pytest.mark.parametrize(("setting", "path"), [("lr=0.5", "train.lr"), ("model.dropout=0.5", "model.dropout")])
@@ -823,3 +825,18 @@ def test_what_is_an_axis_is_not_set_beside_it(setting: str, path: str) -> None:
     assert "search.space." in str(error.value)
     instead = read_experiment(text, "f.yaml", ["search.space.lr=[0.5]", "momentum=0.5"])
     assert instead.train.momentum == 0.5
+
+
+@pytest.mark.parametrize(
+    ("axis", "setting"),
+    [("model: [alexnet, vgg11]", "model.dropout=0.5"), ("data.split: [{train: 0.5}]", "data.split.seed=1")],
+)
+def test_a_part_of_what_is_an_axis_is_not_set_beside_it(axis: str, setting: str) -> None:
+    """It would have no effect: each value of the axis takes the place of the whole."""
+    text = f"name: a\ndata: {{name: digits}}\nmodel: {{name: alexnet}}\nsearch: {{space: {{{axis}}}}}\n"
+    with pytest.raises(ExperimentError) as error:
+        read_experiment(text, "f.yaml", [setting])
+    (mistake,) = error.value.mistakes
+    assert mistake.path == setting.partition("=")[0]
+    name = axis.partition(":")[0]
+    assert mistake.message == f"is part of `{name}`, an axis of the search; write --set 'search.space.{name}=[...]'"

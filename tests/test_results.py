@@ -116,6 +116,13 @@ def test_an_axis_that_a_trial_is_older_than_comes_from_its_settings() -> None:
     }
 
 
+def test_a_name_has_one_form_in_the_table_however_a_trial_s_cell_writes_it() -> None:
+    cells = [{"model": {"name": "alexnet"}, "loss": "focal"}, {"model": "alexnet", "loss": {"name": "focal"}}, {}]
+    table = results.trials_table([record(cell, number=number) for number, cell in enumerate(cells)], ["model", "loss"])
+    assert table["model"].tolist() == ["alexnet", "alexnet", "alexnet"]
+    assert table["loss"].tolist()[:2] == ["focal", "focal"]
+
+
 def test_history_and_per_class_hold_every_row_of_the_folder(sweep: Sweep) -> None:
     records = sweep.records()
     history = results.history_table(records)

@@ -357,6 +357,11 @@ CHANGED_GRIDS = {
     "an axis less that may be null": ("{lr: [0.01, 0.1], clip_norm: [null, 0.001]}", "{lr: [0.01, 0.1]}"),
     "a name with no arguments": ("{lr: [0.01, 0.1]}", "{lr: [0.01, 0.1], loss: [{name: cross_entropy}, focal]}"),
     "two ways to write a value": ("{lr: [0.01], loss: [focal]}", "{lr: [0.01], loss: [{name: focal}, focal]}"),
+    "a whole model": ("{lr: [0.01, 0.1]}", "{model: [{name: vgg11}, alexnet, {name: alexnet}], lr: [0.1, 0.01]}"),
+    "whole models for their names": ("{model.name: [alexnet, vgg11]}", "{model: [vgg11, alexnet, resnet18]}"),
+    "whole models for an argument": (
+        "{model.dropout: [0.1, 0.2]}", "{model: [{name: alexnet, dropout: 0.2}, {dropout: 0.1, name: alexnet}, alexnet]}"
+    ),
     "a section without its defaults": ("{lr: [0.01, 0.1]}", "{data.split: [{train: 0.6}, {val: 0.1}], lr: [0.01, 0.1]}"),
     "a section and one of its settings": (
         "{lr: [0.01]}", "{data.split: [{train: 0.6}, {val: 0.1}], data.split.train: [0.7, 0.8], lr: [0.01]}"
@@ -400,6 +405,7 @@ def test_a_drawn_trial_is_known_again_on_an_axis_that_may_be_null(method: str) -
 WRITTEN: dict[str, list[Any]] = {
     "lr": [0.001, 0.01, 0.1], "momentum": [0.9, 0.5], "ema": [None, 0.9], "train.clip_norm": [1, None],
     "loss": ["cross_entropy", {"name": "cross_entropy"}, "focal", {"name": "focal"}],
+    "model": ["alexnet", {"name": "alexnet"}, {"name": "vgg11", "dropout": 0.1}, {"dropout": 0.1, "name": "vgg11"}],
     "data.split": [{"train": 0.6}, {}, {"train": 0.6, "val": 0.1}], "data.split.train": [0.6, 0.7],
 }  # fmt: skip
 SPANS = [{}, {"step_size": {"int": [1, 5]}}, {"gamma": {"uniform": [0.1, 0.9]}}]
@@ -510,6 +516,7 @@ ALIASES = {  # and how many cells there are when two are drawn
     "a cell with a default": ("space: {lr: [0.1, 0.2]}, include: [{momentum: 0.9, lr: 0.1}, {}]", 3),
     "two cells alike": ("space: {lr: [0.1, 0.2]}, include: [{}, {lr: 0.001}, {train.lr: 0.2}]", 3),
     "two ways to write a value": ("space: {lr: [0.1, 0.2], loss: [cross_entropy, {name: cross_entropy}]}", 2),
+    "two ways to write a model": ("space: {model: [alexnet, vgg11, {name: alexnet}]}, include: [{}]", 2),
     "a section and one of its settings": (
         "space: {data.split: [{train: 0.6}, {}], data.split.train: [0.7, 0.8], lr: [1]}", 2
     ),

@@ -198,7 +198,23 @@ def test_setting_a_value_leaves_the_rest_and_the_original_alone(steps: list[str]
 def test_a_bare_name_means_a_train_setting() -> None:
     assert setting_steps("lr") == ("train", "lr")
     assert setting_steps("train.lr") == ("train", "lr")
+    assert setting_steps("model") == ("model",)
     assert setting_steps("data.split.train") == ("data", "split", "train")
+
+
+@pytest.mark.parametrize(
+    ("axis", "one", "other"),
+    [
+        ("model", "alexnet", {"name": "alexnet"}),
+        ("loss", "focal", {"name": "focal"}),
+        ("train.loss", {"name": "focal"}, "focal"),
+        ("data.augment", ["hue"], [{"name": "hue"}]),
+    ],
+)
+def test_a_name_is_left_out_however_it_is_written(axis: str, one: Any, other: Any) -> None:
+    space = Space.of(Search(space={axis: [one, "another"], "lr": [1, 2]}, exclude=({axis: other, "lr": 1},)))
+    cells = [{axis: one, "lr": 2}, {axis: "another", "lr": 1}, {axis: "another", "lr": 2}]
+    assert list(space.cells()) == list(space.cells_over([axis, "lr"])) == cells
 
 
 def test_true_is_not_left_out_with_one() -> None:

@@ -84,6 +84,14 @@ def test_the_terminal_table_takes_any_sweep() -> None:
     assert len(printed(hostile, 100, top=1)) == 3
 
 
+def test_values_that_differ_are_cut_where_they_do() -> None:
+    stems = [{"name": "resnet18", "stem": stem} for stem in ("small", "imagenet")]
+    cells = [{"lr": 10.0**-power, "momentum": power / 10, "loss": stem} for stem in stems for power in range(5)]
+    trials = results.trials_table([record(cell, number) for number, cell in enumerate(cells)], AXES)
+    lines = printed(trials, 60)
+    assert [sum(f" resnet18(stem={letter}… " in line for line in lines) for letter in "si"] == [5, 5]
+
+
 def test_a_star_is_spoken_of_where_there_is_one(trials: pd.DataFrame) -> None:
     assert "; * is best." in printed(trials, 140)[-1]
     diverged = trials.assign(state="diverged", **{"val/top1": math.nan})

@@ -86,6 +86,24 @@ def test_settings_of_data_and_model_change_the_key(name: str, value: Any) -> Non
     assert key_of(cell={name: value}) != key_of()
 
 
+@pytest.mark.parametrize(
+    ("in_the_file", "on_the_axis"),
+    [
+        ("vgg11", ("vgg11", {"name": "vgg11"})),
+        (
+            "{name: resnet18, stem: small}",
+            ({"name": "resnet18", "stem": "small"}, {"stem": "small", "name": "resnet18"}),
+        ),
+    ],
+)
+def test_a_model_on_an_axis_has_the_key_of_the_same_in_the_file(in_the_file: str, on_the_axis: tuple[Any, ...]) -> None:
+    """Nothing is left of the arguments in the file."""
+    wanted = key_of(BASE.replace("{name: alexnet}", in_the_file))
+    base = BASE.replace("alexnet", "alexnet, dropout: 0.1")
+    assert {key_of(base, {"model": model}) for model in on_the_axis} == {wanted}
+    assert key_of(BASE, {"model": "vgg11"}) == key_of(BASE, {"model.name": "vgg11"})
+
+
 def test_seed_and_content_of_the_data_change_the_key() -> None:
     assert len({key_of(), key_of(seed=1), key_of(fingerprint="another")}) == 3
 
@@ -219,6 +237,8 @@ def test_short_names_are_readable() -> None:
         'lr=0.001 momentum=0.9 loss=cross_entropy data.augment=["random_crop"] nesterov=true seed=0'
     )
     assert short_name({"lr": 1 / 3}, 12) == "lr=0.333333 seed=12"
+    words = {"model": {"name": "net", "stem": "small", "depth": 2.0}, "loss": {"name": "focal"}}
+    assert short_name(words, 0) == "model=net(depth=2,stem=small) loss=focal seed=0"
 
 
 def test_states_say_whether_they_are_final() -> None:

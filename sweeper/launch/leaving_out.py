@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeper.experiment import Experiment, to_plain
+from sweeper.launch.shipping import user_models
 from sweeper.launch.sweeping import Fingerprints
 from sweeper.models.code import code_of
 from sweeper.source import shown
@@ -19,19 +20,20 @@ NO_SUCH_CELL = "their cells or seeds are no longer asked for"
 def reasons(records: Sequence[Record], experiment: Experiment, fingerprints: Fingerprints) -> str:
     """What differs, and in how many of these trials when not in all: "train.epochs was 2, is 3"."""
     axes = {".".join(setting_steps(name)) for name in Space.of(experiment.search).names}
-    now = _flat_config(_config(experiment, fingerprints))
-    counts = Counter(reason for record in records for reason in _of(record, now, axes, fingerprints))
+    now, own_models = _flat_config(_config(experiment, fingerprints)), user_models(experiment)
+    counts = Counter(reason for record in records for reason in _of(record, now, axes, fingerprints, own_models))
     told = [reason + (f" ({count} of them)" if count < len(records) else "") for reason, count in counts.most_common()]
     return "; ".join(told[:MOST] + ([f"and {len(told) - MOST} more differences"] if len(told) > MOST else []))
 
 
 def _config(experiment: Experiment, fingerprints: Fingerprints) -> Mapping[str, Any]:
     settings = settings_for(experiment, {}, experiment.search.seeds[0])
-    fingerprint, code = fingerprints.known.get(settings.data, ""), code_of(settings.model.name)
-    return config_for(settings, fingerprint, code, experiment.objective)
+    return config_for(settings, fingerprints.known.get(settings.data, ""), None, experiment.objective)
 
 
-def _of(record: Record, now: Mapping[str, Any], axes: set[str], fingerprints: Fingerprints) -> list[str]:
+def _of(
+    record: Record, now: Mapping[str, Any], axes: set[str], fingerprints: Fingerprints, own_models: Sequence[str]
+) -> list[str]:
     """What differs of one trial, apart from what the axes decide."""
     trial = record.trial
     own = axes | {".".join(setting_steps(name)) for name in trial.cell} | {"seed", "data.fingerprint", CODE}
@@ -44,8 +46,9 @@ def _of(record: Record, now: Mapping[str, Any], axes: set[str], fingerprints: Fi
     fingerprint = fingerprints.known.get(trial.settings.data.taken_as(fingerprints.access))
     if fingerprint not in (None, was["data.fingerprint"]):
         found.append(f"the images of {was['data.name']} have changed")
-    if was.get(CODE) != now.get(CODE) and was["model.name"] == now["model.name"]:
-        found.append(f"the code of {was['model.name']} has changed")
+    model = was["model.name"]
+    if model in own_models and was.get(CODE) != code_of(model):
+        found.append(f"the code of {model} has changed")
     return found or [NO_SUCH_CELL]
 
 

@@ -20,8 +20,8 @@ COSTLY = ("batch_size", "epochs", "optimizer", "precision", "ema")
 
 def is_costly(axis: str) -> bool:
     """Whether an axis changes what a trial takes of a machine."""
-    section, setting, *_ = setting_steps(axis)
-    return section in ("model", "data") or setting in COSTLY
+    section, *setting = setting_steps(axis)
+    return section in ("model", "data") or setting[0] in COSTLY
 
 
 class Fingerprints:

@@ -149,6 +149,17 @@ def change_a_pixel(folder: Path) -> None:
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
+def on_an_axis(folder: Path) -> None:
+    """The network is a value of the axis `model`, and the file's own is another."""
+    in_file('{name: "own_network:network"}', "logistic_regression")(folder)
+    in_file("lr: [", "model: ['own_network:network'], lr: [")(folder)
+
+
+def on_an_axis_and_other(folder: Path) -> None:
+    on_an_axis(folder)
+    replaced("own_layers.py", "192, classes)", "192, classes, bias=False)")(folder)
+
+
 IMAGES, CODE = "the images of folder have changed", "the code of own_network:network has changed"
 OBJECTIVE = 'objective.metric was "val/top1", is "val/loss"; objective.mode was "max", is "min"'
 CHANGES = [  # what was changed, what is said, trials in the folder, trials in the tables after
@@ -164,6 +175,9 @@ CHANGES = [  # what was changed, what is said, trials in the folder, trials in t
     ("an axis less", in_file("lr: [0.1, 0.05]", "momentum: [0.9, 0.5]"), "no longer asked for", 8, 4),
     ("an axis more", in_file("lr: [", "momentum: [0.9, 0.5], lr: ["), "8 trials, 4 ended already", 8, 8),
     ("an axis with null", in_file("lr: [", "ema: [0.9, null], lr: ["), "8 trials, 4 ended already", 8, 8),
+    ("a model more", in_file("lr: [", "model: ['own_network:network', one_hidden], lr: ["), "8 trials, 4 ended", 8, 8),
+    ("the model's place", on_an_axis, UNCHANGED, 4, 4),
+    ("the network of an axis", on_an_axis_and_other, CODE, 8, 4),
     ("a cell more", in_file("seeds:", "include: [{lr: 0.1, momentum: 0.5}], seeds:"), "6 trials, 4 ended", 6, 6),
     ("the epochs", in_file("epochs: 1", "epochs: 2"), "train.epochs was 1, is 2", 8, 4),
     ("a setting", in_file("batch_size: 8", "batch_size: 4"), "train.batch_size was 8, is 4", 8, 4),
@@ -176,7 +190,7 @@ CHANGES = [  # what was changed, what is said, trials in the folder, trials in t
     ("what it imports", replaced("own_layers.py", "192, classes)", "192, classes, bias=False)"), CODE, 8, 4),
     ("what its function imports", replaced("own_parts/ends.py", "nn.Identity()", "nn.Tanh()"), CODE, 8, 4),
 ]  # fmt: skip
-QUICK = ("the epochs", "a pixel", "what it imports", "what its function imports")
+QUICK = ("the epochs", "the network of an axis", "a pixel", "what it imports", "what its function imports")
 
 
 @pytest.mark.parametrize(("what", "change", "said", "kept", "shown"), CHANGES, ids=[change[0] for change in CHANGES])
