@@ -3,6 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
+from os.path import commonprefix
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -19,7 +21,7 @@ LEFT_TO_RIGHT = "\u200e"  # after a name in Hebrew or Arabic, or else the number
 HEADINGS = {"number": "trial", "epochs_run": "epochs"}
 STATE_STYLES = {"pruned": "yellow", "running": "cyan", "diverged": "magenta", "failed": "red", "waiting": "blue"}
 BEST, OTHERS = "bold green", "dim"
-SHORTEST, LONGEST = 10, 24
+SHORTEST, SHORT, LONGEST = 10, 24, 48
 NARROWEST_CURVE, WIDEST_CURVE = 8, 24
 
 
@@ -148,8 +150,9 @@ def _column(values: "pd.Series[Any]", name: str, compact: bool) -> Column:
     if compact:
         heading = "#" if name == "number" else re.sub(r"(?<=[_/.])(?=.)", "\n", heading, count=1)
     texts = [_text(value, 4 if "/" in name else None) for value in values]
-    lengths = range(SHORTEST, LONGEST + 1) if compact and name != "key" else (LONGEST,)
-    return Column(name, heading, _told_apart(texts, lengths), holds_numbers(values))
+    shortest = SHORTEST if compact and name != "key" else SHORT
+    length = max(shortest, _telling_length(texts))
+    return Column(name, heading, [clipped(text, length) for text in texts], holds_numbers(values))
 
 
 def _text(value: object, digits: int | None) -> str:
@@ -158,11 +161,10 @@ def _text(value: object, digits: int | None) -> str:
     return label(value)
 
 
-def _told_apart(texts: Sequence[str], lengths: Sequence[int]) -> list[str]:
-    """The texts, each cut to the first of some lengths that leaves as many different ones as the last."""
-    distinct = len({clipped(text, lengths[-1]) for text in texts})
-    cut = ([clipped(text, length) for text in texts] for length in lengths)
-    return next(found for found in cut if len({*found}) == distinct)
+def _telling_length(texts: Sequence[str]) -> int:
+    """The length to which texts that differ may be cut and still do; those that begin alike for too long are passed over."""
+    needed = (len(commonprefix(pair)) + 2 for pair in pairwise(sorted({*texts})))  # noqa: RUF071 - of characters
+    return max((length for length in needed if length <= LONGEST), default=0)
 
 
 def clipped(words: str, longest: int) -> str:

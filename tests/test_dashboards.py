@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from folders import SPACE
+from folders import SPACE, write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import Elements, tables
 
 from sweeper.dashboards import classes, levels, page, predictions, views
+from sweeper.reading import read_experiment
+from sweeper.showing import facts
 from sweeper.store import Sweep
 
 pytest_plugins = ("page_fixtures",)
@@ -28,6 +30,12 @@ def test_the_overview_counts(sweep: Sweep) -> None:
     top = max((r for r in records if r.state == "complete" and r.result), key=lambda r: r.result.summary["val/top1"])
     assert view.best is not None
     assert view.best["key"] == top.trial.key
+
+
+def test_the_overview_tells_the_models_of_the_trials_and_not_the_file_s_own(tmp_path: Path) -> None:
+    sweep = write_sweep(str(tmp_path), space={"model": [{"name": "vgg11"}, {"name": "resnet18", "stem": "small"}]})
+    text = "name: synthetic\ndata: {name: digits}\nmodel: alexnet\nsearch: {space: {model: [vgg11, resnet18]}}\n"
+    assert facts(sweep, read_experiment(text, "f.yaml"), sweep.records())["model"] == "vgg11, resnet18"
 
 
 def test_the_leaderboard_ranks_and_keeps_validation_and_test_apart(sweep: Sweep) -> None:

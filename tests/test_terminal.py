@@ -88,8 +88,20 @@ def test_values_that_differ_are_cut_where_they_do() -> None:
     stems = [{"name": "resnet18", "stem": stem} for stem in ("small", "imagenet")]
     cells = [{"lr": 10.0**-power, "momentum": power / 10, "loss": stem} for stem in stems for power in range(5)]
     trials = results.trials_table([record(cell, number) for number, cell in enumerate(cells)], AXES)
+    assert any("resnet18(stem=imagenet)" in line for line in printed(trials, 140))
     lines = printed(trials, 60)
     assert [sum(f" resnet18(stem={letter}… " in line for line in lines) for letter in "si"] == [5, 5]
+
+
+def test_values_that_begin_alike_are_not_cut_alike_where_there_is_room() -> None:
+    names = [f"torchvision.mobilenet_v3_{size}" for size in ("small", "large")]
+    trials = results.trials_table(
+        [record({"lr": 1, "momentum": 1, "loss": name}, n) for n, name in enumerate(names)], AXES
+    )
+    for width in (80, 140):
+        assert {f"{name[:25]}{name[25]}…" for name in names} == {
+            word for line in printed(trials, width) for word in line.split() if word.startswith("torch")
+        }
 
 
 def test_a_star_is_spoken_of_where_there_is_one(trials: pd.DataFrame) -> None:
