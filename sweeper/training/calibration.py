@@ -2,7 +2,7 @@
 
 from PIL import Image, ImageDraw
 
-from sweeper.training.drawing import FONT, INK, MUTED, PAPER, cut, font, png
+from sweeper.training.drawing import FONT, INK, MUTED, PAPER, cut, drawing_png, font
 from sweeper.training.metrics import Reliability
 
 BAR, GAP, DIAGONAL, RULE = "#2369a1", "#d55e00", "#626a75", "#e3e0d8"
@@ -24,7 +24,7 @@ def reliability_diagram(title: str, bins: Reliability) -> bytes:
     plot.axes()
     _draw_accuracies(plot, bins)
     _draw_counts(plot, bins)
-    return png(page.reduce(TWICE))
+    return drawing_png(page.reduce(TWICE))
 
 
 class _Plot:

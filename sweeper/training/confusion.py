@@ -1,13 +1,14 @@
 """A confusion matrix as a picture, by Pillow alone. Legend: K classes."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
-from sweeper.training.drawing import FONT, INK, MUTED, PAPER, Pixels, cut, font, png, text_width
+from sweeper.training.drawing import FONT, INK, MUTED, PAPER, Pixels, cut, drawing_png, font, text_width
 
 CORRECT, CONFUSED, NOTHING = "#153668", "#a3231c", "#e3e0d8"
 MARGIN, NAME, LEGEND = 12, 190, 350  # pixels; of the longest name, and of what tells the colours
@@ -41,9 +42,9 @@ def confusion_matrix(title: str, names: Sequence[str], counts_KK: NDArray[np.int
     page.paste(_cells(counts_KK, shares_KK, grid.cell), (grid.left, grid.top))
     _write_names(page, names, grid)
     if grid.cell >= NUMBERED:
-        _write_percentages(pen, shares_KK, grid)
+        _write_percentages(page, shares_KK, grid)
     _write_legend(pen, grid.left, grid.top + side + MARGIN)
-    return png(page if grid.cell >= NUMBERED else page.quantize(256, Image.Quantize.FASTOCTREE))
+    return drawing_png(page)
 
 
 def _grid(names: Sequence[str]) -> _Grid:
@@ -86,12 +87,22 @@ def _write_names(page: Image.Image, names: Sequence[str], grid: _Grid) -> None:
     page.paste(above.transpose(Image.Transpose.ROTATE_90), (grid.left, grid.top - grid.room))
 
 
-def _write_percentages(pen: ImageDraw.ImageDraw, shares_KK: NDArray[np.float64], grid: _Grid) -> None:
+def _write_percentages(page: Image.Image, shares_KK: NDArray[np.float64], grid: _Grid) -> None:
     half = grid.cell // 2
     for row, column in np.argwhere(shares_KK >= 0.005).tolist():
         share = shares_KK[row, column]
-        place = (grid.left + column * grid.cell + half, grid.top + row * grid.cell + half)
-        pen.text(place, f"{100 * share:.0f}", PAPER if share > 0.2 else INK, font(FONT - 1), anchor="mm")
+        left, top, mask = _stencil(f"{100 * share:.0f}")
+        place = (grid.left + column * grid.cell + half + left, grid.top + row * grid.cell + half + top)
+        page.paste(PAPER if share > 0.2 else INK, place, mask)
+
+
+@cache
+def _stencil(text: str) -> tuple[int, int, Image.Image]:
+    """A small text as a mask, and where its upper left corner is from the text's middle."""
+    left, top, right, bottom = map(round, font(FONT - 1).getbbox(text, anchor="mm"))
+    mask = Image.new("L", (right - left, bottom - top))
+    ImageDraw.Draw(mask).text((-left, -top), text, 255, font(FONT - 1), anchor="mm")
+    return left, top, mask
 
 
 def _write_legend(pen: ImageDraw.ImageDraw, left: int, top: int) -> None:

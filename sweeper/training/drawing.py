@@ -116,6 +116,15 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
+def drawing_png(page: Image.Image) -> bytes:
+    """A drawing as a PNG of 256 colours: half the time and a third of the bytes. Its upper left pixel is paper."""
+    found = page.quantize(256, Image.Quantize.FASTOCTREE)
+    palette, paper = found.getpalette() or [], 3 * found.tobytes()[0]
+    palette[paper : paper + 3] = ImageColor.getrgb(PAPER)  # exactly, not the mean of what is nearly white
+    found.putpalette(palette)
+    return png(found)
+
+
 def _write(page: Image.Image, place: tuple[int, int], line: Line, width: int) -> None:
     """Write a line on a page whose palette is of `_in_one_palette`."""
     left, top = place
