@@ -147,9 +147,19 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         """Write a whole file: whoever reads `name` sees the old content or the new, even after a crash."""
         if self.is_local:
-            _write_local(self.at(name), content)
+            _put(self.at(name), content)
+            synchronise(os.path.dirname(self.at(name)))
         else:
             self.ask("pipe_file", self.at(name), content)
+
+    def write_all(self, contents: Mapping[str, bytes]) -> None:
+        """As `write`, of several files right in this folder; sooner than one after the other."""
+        if not self.is_local:
+            self.ask("pipe", {self.at(name): content for name, content in contents.items()})
+        elif contents:
+            for name, content in contents.items():
+                _put(self.at(name), content)
+            synchronise(self.path)
 
     def keep_as(self, name: str, other: str) -> None:
         """Let the file `other` be what `name` is, which is to be written anew; no error when there is none."""
@@ -232,9 +242,9 @@ def _local_files(folder: str, prefix: str, depth: int) -> Iterator[tuple[str, in
             yield prefix + entry.name, entry.stat().st_size
 
 
-def _write_local(path: str, content: bytes) -> None:
-    folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
+def _put(path: str, content: bytes) -> None:
+    """Write a whole file to the disk, in the place of one that is there once its folder is synchronised."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{secrets.token_hex(4)}{TEMPORARY}"
     try:
         with open(temporary, "wb") as file:
@@ -248,7 +258,6 @@ def _write_local(path: str, content: bytes) -> None:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, path) from error  # a write that fails does not name its file
         raise
-    synchronise(folder)
 
 
 def synchronise(path: str | os.PathLike[str]) -> None:

@@ -164,6 +164,14 @@ def test_checkpoints_stay_as_long_as_the_trial_can_go_on_from_them(sweep: Sweep,
     assert [name for name in folder.names() if name.startswith("checkpoint")] == kept
 
 
+def test_several_files_are_written_at_once(sweep: Sweep) -> None:
+    contents = {"a.csv": b"a", "b c.png": b"\0b", "ü.txt": b""}
+    folder = sweep.trial(TRIAL.key).pictures
+    for there in ({}, contents, {**contents, "a.csv": b"anew"}):
+        folder.write_all(there)
+        assert {name: folder.read(name) for name in folder.names()} == there
+
+
 def test_a_latest_checkpoint_gives_way_to_the_one_before_and_never_to_none(sweep: Sweep) -> None:
     folder = sweep.trial(TRIAL.key)
     folder.keep_as("checkpoint.pt", "checkpoint.before.pt")

@@ -38,8 +38,7 @@ def write(folder: Folder, dataset: Dataset, evaluations: Evaluations) -> dict[st
         "confusion.csv": _csv(confusion_rows(dataset, last)),
         "predictions.parquet": _parquet(predictions(dataset, evaluations)),
     }
-    for name, content in tables.items():
-        folder.write(name, content)
+    folder.write_all(tables)
     return {name: checksum(content) for name, content in tables.items()}
 
 

@@ -53,14 +53,13 @@ def write(folder: Folder, dataset: Dataset, evaluations: Evaluations) -> None:
         return
     part, (indices_N, evaluation) = list(evaluations.items())[-1]
     made = Predictions(PARTS[part], dataset, indices_N.numpy(), evaluation)
-    errors = {}
+    drawn, errors = {}, {}
     for name, draw in PICTURES.items():
         try:
-            picture = draw(made)
+            drawn[name] = draw(made)
         except Exception:  # whatever Pillow or a name makes of it: the numbers are right without the picture
             errors[name] = traceback.format_exc()
-        else:
-            folder.write(name, picture)
+    folder.write_all(drawn)
     note_errors(folder, errors)
 
 
