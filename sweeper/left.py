@@ -3,8 +3,8 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 
+from sweeper.commands import command
 from sweeper.folder import Folder, StoreError
 
 TABLES = ("per_class.csv", "confusion.csv", "predictions.parquet", "histograms.parquet")
@@ -64,8 +64,9 @@ def _real(artifacts: str) -> str:
 
 def remedy(artifacts: Folder) -> str:
     """What its owner can do about a file in a trial's `artifacts` that is not what was written."""
-    trial = PurePosixPath(artifacts.path).parent
+    trial = artifacts.url.rpartition("/")[0]
+    storage, name, *_ = trial.rsplit("/", 3)
     return (
-        f"Restore it; or remove {trial / 'result.json'} and run `sweeper resume {trial.parent.parent.name}`, which does "
-        "this trial's work again."
+        f"Restore it; or remove {trial}/result.json and run `{command('resume', name, storage)}`, which does this trial's work "
+        "again."
     )

@@ -17,7 +17,8 @@ def find_keys(sweeps: Sequence[Sweep], prefixes: Sequence[str]) -> list[str]:
     if not prefixes:
         return []
     known = {key for sweep in sweeps for key in sweep.folder.sub("trials").names()}
-    return list(dict.fromkeys(find_key(known, prefix) for prefix in prefixes))
+    listing = " && ".join(sweep.command("export") for sweep in sweeps)
+    return list(dict.fromkeys(find_key(known, prefix, listing) for prefix in prefixes))
 
 
 def read_pictures(sweep: Sweep, keys: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:

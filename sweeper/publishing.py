@@ -16,7 +16,7 @@ from sweeper.experiment import Experiment, Named
 from sweeper.launch.shipping import user_models
 from sweeper.provenance import environment, git_state
 from sweeper.redaction import without_password, without_passwords
-from sweeper.showing import command, draw_explained, tell_undrawn, write_dashboard
+from sweeper.showing import draw_explained, tell_undrawn, write_dashboard
 from sweeper.store import Folder, Record, Sweep
 from sweeper.tracking import Parent, Publisher, note_published, note_runs
 from sweeper.tracking.publisher import MODEL_SECONDS, STALL_SECONDS
@@ -82,7 +82,7 @@ def finish(
     if unpublished:
         console.print(
             f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: "
-            f"{command('sync', sweep)} --tracking-uri {without_password(publisher.uri)}",
+            f"{sweep.command('sync', {'--tracking-uri': without_password(publisher.uri)})}",
             style="yellow",
         )
     else:

@@ -23,7 +23,6 @@ from sweeper.provenance import note_code
 from sweeper.publishing import DRAWING, finish, publish
 from sweeper.redaction import without_password
 from sweeper.search import Search
-from sweeper.showing import command
 from sweeper.stopping import Stopped, Stopping
 from sweeper.stopping import leave as end
 from sweeper.store import Record, Sweep
@@ -31,6 +30,7 @@ from sweeper.tracking import Publisher, is_published, set_up, tracking_uri
 from sweeper.trial import TrialState
 
 FAILED, NOT_PUBLISHED = 3, 4
+RETRY = " --retry-failed"
 
 
 class Ended(NamedTuple):
@@ -56,7 +56,7 @@ def run_sweep(
         sweep.folder.remove_torn()
         experiment = with_numbers(experiment, sweep, keep=True)
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
-        again = command("resume", sweep, *_given(executor, address, uri))
+        again = sweep.command("resume", _given(executor, address, uri))
         uri = tracking_uri(uri, experiment, sweep.storage.url)
         search = sweeping.search(1)
         if search.is_exhausted:
@@ -72,14 +72,13 @@ def run_sweep(
         return _run(sweeping, search, uri, executor, address, console, stopping or Stopping(), at_last, again)
 
 
-def _given(executor: str, address: str | None, uri: str | None) -> list[str]:
+def _given(executor: str, address: str | None, uri: str | None) -> dict[str, str | None]:
     """What a command was told of where trials run and are published, for the command that goes on; without a password."""
-    options = {
+    return {
         "--executor": None if executor == "ray" else executor,
         "--address": address,
         "--tracking-uri": uri and without_password(uri),
     }
-    return [word for name, value in options.items() if value for word in (name, value)]
 
 
 def _tell_others(sweeping: Sweeping, search: Search, console: Console) -> None:
@@ -147,7 +146,7 @@ def _run(
     if stop.trouble:
         lost = "; what is saved stays"
         console.print(stop.trouble, style="red", markup=False)
-    console.print(f"stopped{lost}. Go on with: {again}")
+    console.print(f"stopped{lost}. Go on with: {again}{RETRY if sweeping.retry_failed else ''}")
     publisher.leave()
     code = stop.code or FAILED
     if stop.has_lost_head:
@@ -179,7 +178,7 @@ def _tell_failed(counts: Mapping[TrialState, int], again: str, console: Console)
     if left := sum(count for state, count in counts.items() if not state.is_finished):
         console.print(f"{left} of the trials did not end. Go on with: {again}", markup=False)
     if failed := counts.get(TrialState.FAILED):
-        told = f"{failed} of the trials failed for good. With the cause gone, try them again: {again} --retry-failed"
+        told = f"{failed} of the trials failed for good. With the cause gone, try them again: {again}{RETRY}"
         console.print(told, markup=False)
 
 

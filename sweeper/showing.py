@@ -1,6 +1,5 @@
 """What is shown of a sweep: its dashboard, the facts on it, and the pictures of its best trial."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
     from sweeper.dashboards.views import SweepTables
 
 
-def command(name: str, sweep: Sweep, *options: str) -> str:
-    """A command on this sweep that works from any directory."""
-    return shlex.join(["sweeper", name, sweep.name, "--storage", sweep.storage.url, *options])
-
-
 def draw_explained(sweep: Sweep, key: str, console: Console, call: Call = directly) -> None:
     """Draw what a trial's predictions rest on and its kernels, when its model was kept; a failure is told."""
     if not sweep.trial(key).artifacts.exists("model.pt"):
@@ -32,7 +26,7 @@ def draw_explained(sweep: Sweep, key: str, console: Console, call: Call = direct
     except Exception as error:  # whatever a user's network makes of gradients: the sweep is whole without the pictures
         told = " ".join(f"{type(error).__name__}: {error}".split())
         console.print(
-            f"saliency and kernels of trial {key} could not be drawn ({told}); try: {command('explain', sweep)}",
+            f"saliency and kernels of trial {key} could not be drawn ({told}); try: {sweep.command('explain', {'--trial': key})}",
             style="yellow",
         )
 

@@ -27,6 +27,7 @@ from itertools import islice
 from typing import Any
 
 from sweeper import lock
+from sweeper.commands import command
 from sweeper.folder import READ_AT_ONCE, Folder, StoreError
 from sweeper.seals import opened_text, sealed_text
 from sweeper.trial_folder import Record, Result, Row, TrialFolder, time_after, told_by
@@ -83,6 +84,10 @@ class Sweep:
     def exists(self) -> bool:
         return self.folder.exists("experiment.yaml")
 
+    def command(self, verb: str, options: Mapping[str, object] | None = None) -> str:
+        """See `commands.command`."""
+        return command(verb, self.name, self.storage.url, options)
+
     def write_experiment(self, text: str) -> None:
         """Keep the resolved experiment, unless it is there already."""
         if not self.exists() or self.folder.read("experiment.yaml") != sealed_text(text):
@@ -93,9 +98,10 @@ class Sweep:
         content = self.folder.read("experiment.yaml")
         text = opened_text(content)
         if text is None:
+            anew = command("run", "FILE", self.storage.url)
             raise StoreError(
-                f"{self.folder.told('experiment.yaml')} is damaged: its checksum is wrong. Write it anew with `sweeper run "
-                "FILE`; or, if you have changed it on purpose, remove its first and last lines."
+                f"{self.folder.told('experiment.yaml')} is damaged: its checksum is wrong. Write it anew with `{anew}`; or, if "
+                "you have changed it on purpose, remove its first and last lines."
             )
         return text
 

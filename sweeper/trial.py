@@ -136,8 +136,11 @@ def trial_key(config: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()[:KEY_DIGITS]
 
 
-def find_key(keys: Iterable[str], beginning: str) -> str:
-    """The one key that begins so, in either case. Raises UnknownTrialError with the nearest key, or with those that fit."""
+def find_key(keys: Iterable[str], beginning: str, listing: str) -> str:
+    """The one key that begins so, in either case. Raises UnknownTrialError with the nearest key, or with those that fit.
+
+    `listing` is the command that lists the keys.
+    """
     known = sorted(set(keys))
     found = [key for key in known if key.startswith(beginning.lower())] if beginning else []
     if len(found) == 1:
@@ -148,7 +151,7 @@ def find_key(keys: Iterable[str], beginning: str) -> str:
             f"{len(found)} trials have keys that begin with {beginning!r} ({some}); give more of it"
         )
     near = difflib.get_close_matches(beginning.lower(), known, 1, cutoff=0.3)
-    hint = f"did you mean {near[0]}?" if near else f"there are {len(known)}; `sweeper export NAME` lists them"
+    hint = f"did you mean {near[0]}?" if near else f"there are {len(known)}; `{listing}` lists them"
     raise UnknownTrialError(f"no trial has a key that begins with {beginning!r}; {hint}")
 
 

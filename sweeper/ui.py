@@ -6,11 +6,15 @@ import subprocess
 import sys
 import time
 import webbrowser
+from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 
+from sweeper.commands import command
 from sweeper.experiment import Experiment
 from sweeper.redaction import without_password
+from sweeper.store import Folder, Sweep
 from sweeper.tracking import pages, set_up, tracking_uri
 
 START_SECONDS = 60.0
@@ -20,24 +24,27 @@ class PortError(ValueError):
     """A port that cannot be had, for the person who asked."""
 
 
-def serve(storage: str, experiment: Experiment | None, uri: str | None, port: int, console: Console) -> None:
+def serve(
+    storage: str, sweep: Sweep | None, experiment: Experiment | None, given: str | None, port: int, console: Console
+) -> None:
     """Become MLflow's server over a database, or say where a tracking server's own UI has the sweep.
 
-    With a terminal and a display it is opened in the browser too. Raises PortError when the port is taken.
+    With a terminal and a display it is opened in the browser too. `given` is the command's --tracking-uri. Raises PortError
+    when the port is taken.
     """
-    uri = tracking_uri(uri, experiment, storage)
+    uri = tracking_uri(given, experiment, storage)
     if uri.startswith(("http://", "https://")):
-        page = _page(uri, pages.root(uri) or "", experiment, console)
+        page = _page(uri, pages.root(uri) or "", sweep, experiment, console)
         console.print(f"the tracking server's own UI: {page}")
         if _has_display():
             webbrowser.open(page)
         return
-    _check_port(port, experiment)
+    _check_port(port, partial(_again, storage, sweep, given))
     set_up()
     from sweeper.tracking.database import make_database
 
     make_database(uri)
-    page = _page(uri, f"http://127.0.0.1:{port}", experiment, console)
+    page = _page(uri, f"http://127.0.0.1:{port}", sweep, experiment, console)
     console.print(f"MLflow over {without_password(uri)}; stop it with Ctrl-C\n{page}")
     if _has_display():
         opening = f"from sweeper import ui; ui.open_when_up({page!r}, {port}, {os.getpid()})"
@@ -49,11 +56,12 @@ def serve(storage: str, experiment: Experiment | None, uri: str | None, port: in
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *arguments])  # noqa: S606 - a list of words
 
 
-def _page(uri: str, root: str, experiment: Experiment | None, console: Console) -> str:
+def _page(uri: str, root: str, sweep: Sweep | None, experiment: Experiment | None, console: Console) -> str:
     """The sweep's page; the first one, with a word about it, when the store has no such sweep."""
-    if experiment is None:
+    if sweep is None or experiment is None:
         return root
-    found, trouble = pages.find_experiment(uri, experiment.name)
+    publish = sweep.command("sync", {"--tracking-uri": without_password(uri)})
+    found, trouble = pages.find_experiment(uri, experiment.name, publish)
     if found is None:
         console.print(trouble, style="yellow")
     return pages.experiment_page(root, found) if found else root
@@ -64,14 +72,19 @@ def _has_display() -> bool:
     return sys.stderr.isatty() and has_screen
 
 
-def _check_port(port: int, experiment: Experiment | None) -> None:
+def _again(storage: str, sweep: Sweep | None, uri: str | None, port: int) -> str:
+    options = {"--port": port, "--tracking-uri": uri and without_password(uri)}
+    return command("ui", sweep.name if sweep else None, Folder(storage).url, options)
+
+
+def _check_port(port: int, again: Callable[[int], str]) -> None:
+    """Raises PortError that proposes a command with another port."""
     if _is_free(port):
         return
     other = next((number for number in range(port + 1, port + 100) if _is_free(number)), None)
-    name = f" {experiment.name}" if experiment else ""
     raise PortError(
         f"port {port} is taken; if MLflow is running there already, it is at http://127.0.0.1:{port}"
-        + (f", else try another: sweeper ui{name} --port {other}" if other else "")
+        + (f", else try another: {again(other)}" if other else "")
     )
 
 

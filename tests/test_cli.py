@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -98,6 +99,24 @@ def test_list_and_status_say_how_far_a_sweep_is(storage: Path, tmp_path: Path) -
     assert status["states"] == {"complete": 8}
     assert not status["is_running"]
     assert "there are no sweeps" in here("list", "--storage", tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("list",), "start one with: sweeper run FILE --storage {}"),
+        (("run", "small"), "`sweeper resume small --storage {}` goes on with a sweep of that name"),
+        (("dashboard", "small", "--pictures", "zz"), "`sweeper export small --storage {}` lists them"),
+        (("explain", "small", "--trial", "zz"), "`sweeper export small --storage {}` lists them"),
+    ],
+    ids=lambda told: told[0] if isinstance(told, tuple) else "",
+)
+def test_commands_that_are_proposed_name_the_storage(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    there = tmp_path / "two words"
+    if words[0] in ("dashboard", "explain"):
+        write_sweep(str(there), "small", space={"lr": [0.1]}, endings=("complete",))
+    done = here(*words, "--storage", os.path.relpath(there, ROOT), expect=0 if words == ("list",) else 2)
+    assert told.format(f"'{there}'") in done.stderr
 
 
 def test_a_sweep_that_cannot_be_read_keeps_no_other_off_the_list(tmp_path: Path) -> None:

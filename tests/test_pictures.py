@@ -80,8 +80,9 @@ def test_a_sweep_without_pictures_says_why(tmp_path: Path, endings: tuple[str, .
 def test_a_trial_is_found_by_the_beginning_of_its_key(sweep: Sweep) -> None:
     keys = sorted(keys_by_rank(sweep))
     assert find_keys([sweep], [keys[3], keys[5].upper(), keys[3]]) == [keys[3], keys[5]]
-    with pytest.raises(UnknownTrialError, match="no trial has a key that begins with 'zz'"):
+    with pytest.raises(UnknownTrialError, match="no trial has a key that begins with 'zz'") as unknown:
         find_keys([sweep], ["zz"])
+    assert f"`sweeper export {sweep.name} --storage {sweep.storage.url}` lists them" in str(unknown.value)
     first = max("0123456789abcdef", key=lambda digit: sum(key.startswith(digit) for key in keys))
     with pytest.raises(UnknownTrialError, match="give more of it"):
         find_keys([sweep], [first])

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -43,6 +44,17 @@ def sweep(storage: str) -> Sweep:
 def same(one: Any, other: Any) -> bool:
     """Equality that takes every nan for the same."""
     return repr(one) == repr(other)
+
+
+def test_what_to_do_about_a_damaged_table_is_a_command_that_finds_the_sweep(sweep: Sweep) -> None:
+    artifacts = sweep.trial(TRIAL.key).left(None)
+    artifacts.write("per_class.csv", b"what was not written")
+    artifacts.checksums = {"per_class.csv": "0" * 64}
+    with pytest.raises(StoreError, match="is damaged") as damaged:
+        artifacts.read("per_class.csv")
+    words = shlex.split(str(damaged.value).partition("`")[2].partition("`")[0])
+    assert words == ["sweeper", "resume", "demo", "--storage", sweep.storage.url]
+    assert f"remove {sweep.trial(TRIAL.key).told('result.json')} and run" in str(damaged.value)
 
 
 # Round trips

@@ -5,10 +5,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from sweeper.reading import read_experiment
+from sweeper.running import run_sweep
+from sweeper.stopping import Stopping
+from sweeper.store import Sweep
 from tests.command import (
     ROOT,
     SECONDS,
@@ -142,6 +148,23 @@ def test_a_signal_to_all_processes_saves_and_stops(
     assert not list(tmp_path.glob("grid/trials/*/result.json"))
     begun = len(list(tmp_path.glob("grid/trials/*")))
     assert check_mlflow(tmp_path, begun) == {"KILLED": begun + 1}
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_a_retry_that_is_stopped_goes_on_as_one(retry_failed: bool, tmp_path: Path) -> None:
+    """The signal comes as the last trial ends."""
+    experiment = read_experiment(
+        "{name: one, data: {name: digits, image_size: 8, augment: []}, train: {epochs: 1}, "
+        "model: {name: 'tests.tiny:linear'}, artifacts: {models: none}}",
+        "one.yaml",
+    )
+    stopping, out = Stopping(), StringIO()
+    stopping.received.append(signal.SIGINT)
+    sweep, console = Sweep(str(tmp_path), "one"), Console(file=out, width=400)
+    ended = run_sweep(sweep, experiment, console, "inline", None, None, retry_failed, stopping)
+    again = f"sweeper resume one --storage {tmp_path} --executor inline" + " --retry-failed" * retry_failed
+    assert ended.code == 130
+    assert f"Go on with: {again}\n" in out.getvalue()
 
 
 def test_a_second_run_on_a_folder_is_told_who_holds_it(file: Path, tmp_path: Path) -> None:

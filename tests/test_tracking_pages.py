@@ -7,6 +7,7 @@ import http.client
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -377,24 +378,31 @@ def test_ui_says_what_to_do_when_the_port_is_taken(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        told = sweeper_ui("--storage", str(tmp_path), "--port", str(port))
-    assert told.returncode == 2
-    assert f"port {port} is taken" in told.stderr
-    assert "sweeper ui --port" in told.stderr
-    assert "Traceback" not in told.stderr
+        a_sweep(tmp_path / "one storage", 1).folder.write("experiment.yaml", EXPERIMENT)
+        given = ["--storage", str(tmp_path / "one storage"), "--tracking-uri", f"sqlite:///{tmp_path}/one store.db"]
+        told, alone = sweeper_ui("synthetic", *given, "--port", str(port)), sweeper_ui(*given, "--port", str(port))
+    for words, done in (["synthetic"], told), ([], alone):
+        assert done.returncode == 2
+        assert f"port {port} is taken" in done.stderr
+        again = shlex.split(done.stderr.partition("try another: ")[2])
+        at = again.index("--port")
+        assert [*again[:at], *again[at + 2 :]] == ["sweeper", "ui", *words, *given]
+        assert int(again[at + 1]) != port
+        assert "Traceback" not in done.stderr
 
 
 def test_a_store_without_the_sweep_or_without_an_answer_is_told(uri: str) -> None:
-    assert pages.find_experiment(uri, "nothing")[0] is None
-    assert "sweeper sync nothing" in pages.find_experiment(uri, "nothing")[1]
-    assert "Is it running?" in pages.find_experiment(f"http://127.0.0.1:{free_port()}", "nothing")[1]
+    found, trouble = pages.find_experiment(uri, "nothing", "sweeper sync nothing --storage here")
+    assert found is None
+    assert trouble.endswith("publish it with: sweeper sync nothing --storage here")
+    assert "Is it running?" in pages.find_experiment(f"http://127.0.0.1:{free_port()}", "nothing", "")[1]
 
 
 def test_a_database_has_the_sweep_where_the_ui_serves_it(tmp_path: Path, uri: str) -> None:
-    found, trouble = pages.find_experiment(uri, "synthetic")
+    found, trouble = pages.find_experiment(uri, "synthetic", "")
     assert (found, bool(trouble)) == (None, True)
     made = SweepRuns(uri, a_sweep(tmp_path, 1), experiment()).experiment_id
-    assert pages.find_experiment(uri, "synthetic") == (made, "")
+    assert pages.find_experiment(uri, "synthetic", "") == (made, "")
 
 
 def answered(port: int, host: str, path: str = "/") -> int:

@@ -8,6 +8,7 @@ import typer
 
 from sweeper.cli.options import STORAGE, InputError, JsonOption, NameArgument, StorageOption, app
 from sweeper.cli.sweeps import console, existing, output_console, show_results, stored
+from sweeper.commands import command
 
 
 @app.command("list")
@@ -15,7 +16,7 @@ def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) 
     """The sweeps there are."""
     from sweeper.progress import standing
     from sweeper.source import ExperimentError
-    from sweeper.store import StoreError, sweeps
+    from sweeper.store import Folder, StoreError, sweeps
     from sweeper.terminal import printable
 
     rows, troubles = [], []
@@ -31,7 +32,9 @@ def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) 
     if troubles:
         raise StoreError("\n".join(troubles))
     if not rows and not as_json:
-        console().print(f"there are no sweeps in {storage}; start one with: sweeper run FILE")
+        console().print(
+            f"there are no sweeps in {storage}; start one with: {command('run', 'FILE', Folder(storage).url)}"
+        )
 
 
 @app.command()

@@ -70,7 +70,7 @@ def run_command(
 
     options = {"executor": executor, "address": address, "uri": uri}
     with _stoppable() as stopping:
-        experiment = absolute(read(file, settings))
+        experiment = absolute(read(file, settings, storage))
         _run(Sweep(storage, experiment.name), experiment, **options, stopping=stopping)
 
 
@@ -106,7 +106,7 @@ def plan(
     """
     from sweeper.store import Sweep
 
-    experiment = absolute(read(file, settings))
+    experiment = absolute(read(file, settings, storage))
     from sweeper.borrowing import with_numbers
     from sweeper.planning import print_plan, reckon
 

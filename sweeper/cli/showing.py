@@ -58,8 +58,8 @@ def ui(
     """Open MLflow's UI on the right store."""
     from sweeper.ui import serve
 
-    experiment = stored(existing(storage, name)) if name else None
-    serve(storage, experiment, uri, port, console())
+    sweep = existing(storage, name) if name else None
+    serve(storage, sweep, stored(sweep) if sweep else None, uri, port, console())
 
 
 @app.command()
@@ -109,9 +109,10 @@ def explain(
 
     sweep = existing(storage, what)
     records = {record.trial.key: record for record in sweep.records()}
-    record = (
-        best_record(records.values(), stored(sweep).objective) if trial is None else records[find_key(records, trial)]
-    )
+    if trial is None:
+        record = best_record(records.values(), stored(sweep).objective)
+    else:
+        record = records[find_key(records, trial, sweep.command("export"))]
     if record is None:
         raise ExplanationError(f"no trial of {what} is complete yet, so there is no model to explain; run it first")
     folder = (output or Path(f"{what}-{record.trial.key}")).absolute()
@@ -121,7 +122,7 @@ def explain(
 def _draw_augmented(what: str, output: Path, settings: list[str] | None, storage: str) -> None:
     """Rows of images, first as they are, then as augmentation may show them."""
     if Path(what).is_file():
-        experiment = absolute(read(Path(what), settings))
+        experiment = absolute(read(Path(what), settings, storage))
     elif settings:
         raise InputError(f"--set changes an experiment file, and {what} is not one")
     else:

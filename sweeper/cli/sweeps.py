@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.cli.options import InputError
+from sweeper.commands import command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,15 +33,16 @@ def output_console() -> "Console":
     return Terminal(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
 
 
-def read(file: Path, settings: list[str] | None) -> "Experiment":
+def read(file: Path, settings: list[str] | None, storage: str) -> "Experiment":
     """The experiment in a file with `--set` settings applied. Raises InputError for no text, ExperimentError for its mistakes."""
+    from sweeper.folder import Folder
     from sweeper.reading import read_experiment
 
     if not file.is_file():
-        told = shlex.quote(str(file))
+        resume = command("resume", str(file), Folder(storage).url)
         raise InputError(
-            f"there is no file {file}; `sweeper init {told}` writes one to start from, and `sweeper resume {told}` goes on "
-            "with a sweep of that name"
+            f"there is no file {file}; `sweeper init {shlex.quote(str(file))}` writes one to start from, and `{resume}` goes "
+            "on with a sweep of that name"
         )
     try:
         text = file.read_text(encoding="utf-8")

@@ -35,13 +35,16 @@ def run_page(root: str, experiment_id: str, run_id: str) -> str:
     return f"{root}/#/experiments/{experiment_id}/runs/{run_id}{_TRAINING}"
 
 
-def find_experiment(uri: str, name: str) -> tuple[str | None, str]:
-    """The id of an experiment in a store; None, and what to do about it, when there is none or no answer."""
+def find_experiment(uri: str, name: str, publish: str) -> tuple[str | None, str]:
+    """The id of an experiment in a store; None, and what to do about it, when there is none or no answer.
+
+    `publish` is the command that brings it there.
+    """
     found, trouble = _asked(uri, name)
     if trouble:
         return None, f"{trouble}. Is it running?"
     if found is None:
-        return None, f"{without_password(uri)} has nothing of {name} yet; publish it with: sweeper sync {name}"
+        return None, f"{without_password(uri)} has nothing of {name} yet; publish it with: {publish}"
     return str(found.experiment_id), ""
 
 
