@@ -3,6 +3,7 @@
 import itertools
 import os
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -201,6 +202,13 @@ def test_what_torchvision_refuses_is_said_with_its_own_words(
     monkeypatch.setattr(Refusing, "error", error, raising=False)
     with pytest.raises(DataError, match=r"load or download Refusing \(Unknown value 'train', download True\)"):
         prepare(Data("Refusing", root=str(tmp_path)), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["LSUN", "LSUNClass"])
+def test_a_package_that_torchvision_lacks_is_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lmdb", None)  # as where it is not installed
+    with pytest.raises(DataError, match=f"reads {name} with the package lmdb, .*pip install lmdb"):
+        prepare(Data(name, root=str(tmp_path / "root"), image_size=8), tmp_path / "cache")
 
 
 def test_keywords_are_handed_on_to_who_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,6 +204,12 @@ def _load_torchvision(name: str, root: Path, cache: Path) -> Loaded:
         root.mkdir(parents=True, exist_ok=True)
         try:
             training, official = _parts(kind, root)
+        except ImportError as error:
+            package = (error.name or str(error)).partition(".")[0]
+            raise DataError(
+                f"data.name: torchvision reads {name} with the package {package}, which cannot be imported here ({error}). "
+                f"Install it (pip install {package}), then run again."
+            ) from error
         except (*PASSING, RuntimeError, FileNotFoundError, ValueError, TypeError) as error:
             raise DataError(
                 f"data.name: torchvision cannot load or download {name} ({error}). Put its files into "
