@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from sweeper.experiment import Resources
-from sweeper.launch.share import ResourcesError, Share, share_of
+from sweeper.launch.share import Place, ResourcesError, Share, share_of
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import read_experiment
-from sweeper.store import Machine, Sweep
+from sweeper.store import Machine, Result, Sweep
+from sweeper.trial import TrialState
 
 FILE = """
 name: shared
@@ -52,6 +53,23 @@ def test_a_gpu_that_is_asked_for_is_not_quietly_done_without(tmp_path: Path) -> 
     share = share_of(sweeping(tmp_path, Resources(gpus_per_trial=1)))
     with pytest.raises(ResourcesError, match="gpus_per_trial"):
         share.fits(8, 0)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_with_no_trial_left_nothing_is_measured(device: str, tmp_path: Path) -> None:
+    """Where `machine.json` was removed from a sweep that has ended."""
+    experiment = read_experiment(FILE + "resources: {cpus_per_trial: auto}\nsearch: {seeds: [0, 1]}", "shared.yaml")
+    sweep = Sweep(str(tmp_path), "shared")
+    search = Sweeping.of(sweep, experiment).search()
+    while trial := search.ask():
+        sweep.trial(trial.key).write_trial(trial)
+        sweep.trial(trial.key).write_result(Result(TrialState.COMPLETE, {}, (), None))
+    share = share_of(Sweeping.of(sweep, experiment), Place(device, 8, int(device == "cuda"), never))
+    assert (share.cpus, share.gpus) == (1, int(device == "cuda"))
+
+
+def never(*arguments: object, **named: object) -> None:
+    raise AssertionError(arguments)
 
 
 def test_auto_is_decided_once_and_then_kept(tmp_path: Path) -> None:

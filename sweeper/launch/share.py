@@ -123,9 +123,10 @@ def _packed(sweeping: Sweeping, share: Share, place: Place) -> Share:
     alone = replace(share, gpus=1.0)
     total = sweeping.search(1).total
     most = most_a_gpu(place.cores, place.gpus, share.cpus, min(total, share.most or total))
-    if most == 1:
+    shapes = largest_shapes(sweeping.shapes()) if most > 1 else []
+    if not shapes:
         return alone
-    arguments = [sweeping.experiment, largest_shapes(sweeping.shapes()), share.cpus, most]
+    arguments = [sweeping.experiment, shapes, share.cpus, most]
     places, told = place.call(trials_a_gpu, arguments, cpus=share.cpus, gpus=1)
     return replace(alone, gpus=1 / places, told=told)
 
@@ -176,7 +177,10 @@ def largest_shapes(shapes: Iterable[Settings]) -> list[Settings]:
 def _fastest_threads(sweeping: Sweeping, place: Place) -> int:
     if place.cores == 1 or sweeping.experiment.resources.max_concurrent == 1:
         return place.cores
-    arguments = [sweeping.experiment, next(sweeping.settings_left()), place.cores]
+    settings = next(sweeping.settings_left(), None)
+    if settings is None:  # all have ended, and what was decided for them is gone
+        return 1
+    arguments = [sweeping.experiment, settings, place.cores]
     return int(place.call(fastest_threads, arguments, cpus=place.cores, gpus=0))
 
 
