@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -94,10 +94,7 @@ class Space:
 
     def cells(self) -> Iterator[Cell]:
         """Every cell, the last axis fastest, then those that `include` adds. Raises ValueError at an axis of floats."""
-        for values in itertools.product(*(_values(axis) for axis in self.axes)):
-            cell = {name: value for part in values for name, value in part.items()}
-            if not self.excludes(cell):
-                yield cell
+        yield from _walk({}, list(zip(map(_values, self.axes), self._excludes_ending(self.axes), strict=True)))
         yield from (dict(cell) for cell in self.include if not self.spans(cell) or self.excludes(cell))
 
     def with_ends(self) -> "Space":
@@ -109,23 +106,37 @@ class Space:
 
         Raises ValueError at an axis of floats.
         """
-        over = [axis for axis in self.axes if {*axis.names} & {*names}]
-        others = [self._told_apart(axis) for axis in self.axes if axis not in over]
-        found: Iterator[_Begun] = iter([({}, self.exclude)])
-        for axis in over:
-            found = _widened(found, _values(axis))
-        for begun in found:
-            cell = _completed(begun, others)
+        over = [axis for axis in self.axes if not {*axis.names}.isdisjoint(names)]
+        others = [axis for axis in self.axes if {*axis.names}.isdisjoint(names)]
+        values = [*map(_values, over), *self._told_apart(others)]
+        steps = list(zip(values, self._excludes_ending([*over, *others]), strict=True))
+        for begun in _walk({}, steps[: len(over)]):
+            cell = next(_walk(begun, steps[len(over) :]), None)
             if cell is not None:
                 yield {name: cell[name] for axis in self.axes for name in axis.names}
         yield from map(dict, self.include)
 
-    def _told_apart(self, axis: Axis) -> list[Cell]:
-        """Values of an axis, one of those that `exclude` does not tell from each other."""
-        kinds: dict[tuple[bool, ...], Cell] = {}
-        for cell in _values(axis):
-            kinds.setdefault(tuple(_agrees(part, cell) for part in self.exclude), cell)
-        return list(kinds.values())
+    def _excludes_ending(self, axes: Sequence[Axis]) -> list[list[Cell]]:
+        """For each of all axes in an order, the parts of `exclude` that name it and else only axes before it."""
+        places = {name: place for place, axis in enumerate(axes) for name in axis.names}
+        ending: list[list[Cell]] = [[] for _ in axes]
+        for part in self.exclude:
+            if axes and part.keys() <= places.keys():
+                ending[max((places[name] for name in part), default=0)].append(part)
+        return ending
+
+    def _told_apart(self, axes: Sequence[Axis]) -> Iterator[list[Cell]]:
+        """Values of each axis, one of those that `exclude` does not tell from each other."""
+        naming: dict[str, list[Cell]] = {}
+        for part in self.exclude:
+            for name in part:
+                naming.setdefault(name, []).append(part)
+        for axis in axes:
+            kinds: dict[tuple[bool, ...], Cell] = {}
+            parts = [part for name in axis.names for part in naming.get(name, ())]
+            for cell in _values(axis):
+                kinds.setdefault(tuple(_agrees(part, cell) for part in parts), cell)
+            yield list(kinds.values())
 
     def size(self, limit: int) -> int:
         """How many cells there are, counted up to `limit`."""
@@ -137,7 +148,7 @@ class Space:
     def is_all_excluded(self) -> bool:
         """Whether `exclude` leaves none of the axes' cells; of a range it leaves all or nothing, so its ends stand for it."""
         ends = Space(tuple(axis.with_ends() for axis in self.axes), (), self.exclude)
-        return next(ends.cells(), None) is None
+        return next(ends.cells_over(()), None) is None
 
     def contains(self, cell: Mapping[str, Any]) -> bool:
         """Whether a cell is one of this space: inside every axis and not excluded, or included."""
@@ -156,34 +167,25 @@ class Space:
         )
 
 
-_Begun = tuple[Cell, Sequence[Cell]]
-"""A cell without some of its axes, and the parts of `exclude` that it may yet come to agree with."""
-
-
 def _agrees(part: Cell, cell: Cell) -> bool:
     """Whether a part of `exclude` says nothing else of what a cell has."""
     return all(name not in cell or same_on(name, cell[name], value) for name, value in part.items())
 
 
-def _widened(found: Iterable[_Begun], values: Sequence[Cell]) -> Iterator[_Begun]:
-    """Each cell with each value of one more axis, less those that are excluded."""
-    for cell, parts in found:
-        for value in values:
-            whole, left = cell | value, [part for part in parts if _agrees(part, value)]
-            if not any(part.keys() <= whole.keys() for part in left):
-                yield whole, left
+def _walk(begun: Cell, steps: Sequence[tuple[Sequence[Cell], Sequence[Cell]]]) -> Iterator[Cell]:
+    """Each cell that goes on from one with a value of each step, the last fastest.
 
-
-def _completed(begun: _Begun, others: Sequence[Sequence[Cell]]) -> Cell | None:
-    """A cell with a value of each other axis too, such that it is not excluded; None when all are."""
+    A step has the values of an axis, and the parts of `exclude` that end there: what they exclude is not gone into.
+    """
     stack = [(begun, 0)]
     while stack:
-        (cell, parts), count = stack.pop()
-        if count == len(others):
-            return cell
-        wider = _widened([(cell, parts)], others[count])
-        stack += [(one, count + 1) for one in reversed(list(wider))]
-    return None
+        cell, count = stack.pop()
+        if count == len(steps):
+            yield cell
+            continue
+        values, ending = steps[count]
+        wider = [cell | value for value in reversed(values)]
+        stack += [(one, count + 1) for one in wider if not any(_agrees(part, one) for part in ending)]
 
 
 def _values(axis: Axis) -> list[Cell]:

@@ -1,5 +1,6 @@
 """The experiment file: what is right reads back as itself, and every mistake is told with its place and the way out."""
 
+import cProfile
 import itertools
 import re
 from dataclasses import replace
@@ -840,3 +841,20 @@ def test_a_part_of_what_is_an_axis_is_not_set_beside_it(axis: str, setting: str)
     assert mistake.path == setting.partition("=")[0]
     name = axis.partition(":")[0]
     assert mistake.message == f"is part of `{name}`, an axis of the search; write --set 'search.space.{name}=[...]'"
+
+
+def calls(axes: int) -> int:
+    """How many functions are called as a file of so many axes and as many excluded values is read."""
+    space = ", ".join(f"model.a{number}: [1, 2]" for number in range(axes))
+    exclude = ", ".join(f"{{model.a{number}: 1}}" for number in range(axes))
+    text = (
+        "{name: many, data: {name: digits}, model: {name: 'package.module:net'}, "
+        f"search: {{method: random, trials: 1, space: {{{space}}}, exclude: [{exclude}]}}}}"
+    )
+    profile = cProfile.Profile()
+    assert len(profile.runcall(read_experiment, text, "many.yaml").search.exclude) == axes
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_a_file_of_twice_the_axes_and_excludes_is_read_with_twice_the_work() -> None:
+    assert calls(200) < 2.5 * calls(100)

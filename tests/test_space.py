@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,30 @@ def test_a_space_contains_its_cells_and_no_other(search: Search) -> None:
 @given(searches(), st.integers(1, 200))
 def test_the_size_is_the_number_of_cells_up_to_the_limit(search: Search, limit: int) -> None:
     assert Space.of(search).size(limit) == min(limit, len(expected_cells(search)))
+
+
+@given(searches(), st.lists(st.sampled_from(["lr", "momentum", "gamma", "model.dropout", "step_size"]), unique=True))
+def test_cells_over_some_names_have_each_of_their_combinations_once(search: Search, names: list[str]) -> None:
+    """A name of linked axes stands for all of them. Cells of `include` come whole, after the others."""
+    axes = [(name,) for name in search.space] + [tuple(group) for group in search.linked]
+    over = [name for axis in axes if {*axis} & {*names} for name in axis]
+    cells = list(Space.of(replace(search, include=())).cells())
+    found = list(Space.of(search).cells_over(names))
+    part = [[cell[name] for name in over] for cell in found[: len(found) - len(search.include)]]
+    assert sorted(map(repr, part)) == sorted({repr([cell[name] for name in over]) for cell in cells})
+    assert found[len(part) :] == list(search.include)
+    assert all(canonical(cell) in map(canonical, cells) for cell in found[: len(part)])
+
+
+def test_what_is_excluded_is_not_gone_into() -> None:
+    """Of 2^60 combinations one cell is left, the last."""
+    names = [f"model.a{number}" for number in range(60)]
+    space = Space.of(Search(space={name: [1, 2] for name in names}, exclude=tuple({name: 1} for name in names)))
+    only = dict.fromkeys(names, 2)
+    assert list(space.cells()) == [only]
+    assert list(space.cells_over(names[50:])) == [only]
+    assert space.size(10) == 1
+    assert not space.is_all_excluded()
 
 
 @given(searches())
