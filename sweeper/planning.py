@@ -11,7 +11,7 @@ from typing import Any
 
 from sweeper import costs
 from sweeper.costs import Cost, Measured
-from sweeper.data import Excluded, default_cache, prepare_at, told_excluded
+from sweeper.data import Excluded, default_cache, prepare_at, told_excluded, told_passed_over
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
@@ -62,7 +62,7 @@ class Model:
 class Plan:
     """`seconds` is for the trials left, without pruning, `at_once` side by side at most; None when a cost is unknown.
 
-    `unused` tells of images that the split leaves out.
+    `passed_over` are files beside the images that are not taken for such; `unused` tells of images that the split leaves out.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Plan:
     models: tuple[Model, ...]
     seconds: float | None
     excluded: tuple[Excluded, ...]
+    passed_over: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
     @property
@@ -105,7 +106,15 @@ def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
     seconds = _seconds(groups, {key: measured.cost for key, measured in known.items()}, experiment, at_once)
     models = tuple(_model(key, len(group), known.get(key)) for key, group in groups.items())
     return Plan(
-        experiment.name, search.total, dict(ended), at_once, models, seconds, sweeping.excluded(), sweeping.unused()
+        experiment.name,
+        search.total,
+        dict(ended),
+        at_once,
+        models,
+        seconds,
+        sweeping.excluded(),
+        sweeping.passed_over(),
+        sweeping.unused(),
     )
 
 
@@ -193,6 +202,8 @@ def print_plan(plan: Plan) -> None:
             )
     if plan.excluded:
         console.print(told_excluded(plan.excluded), markup=False)
+    if plan.passed_over:
+        console.print(told_passed_over(plan.passed_over), markup=False)
     for told in plan.unused:
         console.print(told, markup=False)
     if plan.seconds is not None and plan.left:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from sweeper.apart import Apart
 from sweeper.borrowing import with_numbers
-from sweeper.data import told_excluded
+from sweeper.data import told_excluded, told_passed_over
 from sweeper.experiment import Experiment
 from sweeper.launch import Stop, Sweeping, import_ray, run
 from sweeper.launch.joining import check_answers
@@ -118,6 +118,8 @@ def _run(
     if other := note_code(sweep):
         console.print(other, markup=False)
     _note_excluded(sweeping, console)
+    if passed_over := sweeping.passed_over():
+        console.print(told_passed_over(passed_over), markup=False)
     for told in sweeping.unused():
         console.print(told, markup=False)
     _tell_others(sweeping, search, console)

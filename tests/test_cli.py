@@ -86,6 +86,21 @@ def test_plan_counts_what_is_done_and_what_is_left(storage: Path) -> None:
     assert not list(storage.glob("small/trials/*/history.json"))
 
 
+def test_files_that_may_be_images_are_missed_aloud(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "root", dict(class_files("a", "b", each=10)))
+    write_folder(root, {"a/1.heic": b"", "b/2.heic": b"", "b/notes.txt": b""})
+    file = tmp_path / "aloud.yaml"
+    file.write_text(
+        f"name: aloud\ndata: {{name: folder, root: {root}, image_size: 8, augment: []}}\n"
+        "model: {name: logistic_regression}\ntrain: {epochs: 1}\nartifacts: {models: none}\n"
+    )
+    told = "2 files in the classes' folders are passed over, for they do not end as images do (.heic 2)"
+    words = (file, "--storage", tmp_path)
+    assert told in here("plan", *words).stdout
+    assert json.loads(here("plan", *words, "--json").stdout)["passed_over"] == ["a/1.heic", "b/2.heic"]
+    assert told in here("run", *words, "--executor", "inline").stderr
+
+
 def test_plan_reads_every_experiment_of_the_project(tmp_path: Path) -> None:
     for file in sorted((ROOT / "experiments").glob("*.yaml")):
         experiment = read_experiment(file.read_text(), str(file))

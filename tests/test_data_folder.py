@@ -12,7 +12,7 @@ import pytest
 from images import class_files, encoded, nearly, write_folder
 from PIL import Image, ImageOps
 
-from sweeper.data import ClassName, DataError, Dataset, prepare
+from sweeper.data import ClassName, DataError, Dataset, passed_over, prepare, told_passed_over
 from sweeper.data.pictures import decode, fit
 from sweeper.experiment import Data
 
@@ -103,6 +103,28 @@ def test_folder_takes_links_nested_images_and_leaves_the_rest(tmp_path: Path, ca
     assert np.array_equal(dataset.images_NCHW[0], dataset.images_NCHW[3])
 
 
+def test_files_that_are_passed_over_are_counted_by_their_endings(tmp_path: Path, cache: Path) -> None:
+    root = write_folder(tmp_path / "root", dict(class_files("train/a", "train/b", "val/a")))
+    undisturbed = prepare(folder(root), cache)
+    missed = ["train/a/1.heic", "train/a/deep/er/2.HEIC", "train/b/3.nef", "train/b/README", "val/a/4.heic"]
+    quiet = [
+        "a/.DS_Store",
+        "a/._1.heic",
+        "a/Thumbs.db",
+        "a/desktop.ini",
+        "a/notes.TXT",
+        "a/1.json",
+        "a/1.jpg.xml",
+        "c.heic",
+    ]
+    write_folder(root, dict.fromkeys([*missed, *(f"train/{name}" for name in quiet), "__MACOSX/train/a/5.heic"], b"x"))
+    data = folder(root)
+    assert passed_over(data, data) == missed
+    assert ".heic 3, .nef 1, no ending 1)" in told_passed_over(missed)
+    assert passed_over(data, folder(root, ("b",))) == ["train/b/3.nef", "train/b/README"]
+    assert prepare(data, cache).fingerprint == undisturbed.fingerprint
+
+
 def test_large_images_are_scaled_and_cropped_at_the_centre(tmp_path: Path, cache: Path) -> None:
     wide = Image.new("RGB", (64, 32), "red")
     wide.paste("blue", (16, 0, 48, 32))
@@ -113,10 +135,16 @@ def test_large_images_are_scaled_and_cropped_at_the_centre(tmp_path: Path, cache
     assert (inner[0] == 0).all()
 
 
-@pytest.mark.parametrize("form", ["PNG", "BMP", "WEBP", "GIF", "TIFF", "PPM"])
-def test_folder_reads_other_formats(tmp_path: Path, cache: Path, form: str) -> None:
+FORMS = {"jfif": "JPEG", "jpe": "JPEG", "jp2": "JPEG2000", "j2k": "JPEG2000", "tif": "TIFF", "pgm": "PPM", "pbm": "PPM"}
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "webp", "avif", "gif", "tiff", "ppm", *FORMS, "AVIF"])
+def test_folder_reads_other_formats(tmp_path: Path, cache: Path, ending: str) -> None:
+    form = FORMS.get(ending, ending.upper())
+    if form not in Image.OPEN:
+        pytest.skip(f"this Pillow reads no {form}")
     content = encoded(3, (16, 16), form=form)
-    write_folder(tmp_path, {f"a/0.{form.lower()}": content})
+    write_folder(tmp_path, {f"a/0.{ending}": content})
     assert nearly(prepare(folder(tmp_path), cache).images_NCHW[0], content)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeper.data import arrays, folder, tiny_imagenet
 from sweeper.data.dataset import FORMAT, ClassName, DataError, Dataset, Excluded, UnfitSettingsError, open_prepared
+from sweeper.data.folder import told_passed_over
 from sweeper.data.prepared import CorruptError, make, open_whole, told_excluded
 from sweeper.data.source import Contents, Source, digest
 from sweeper.folder import Folder, StoreError
@@ -28,9 +29,11 @@ __all__ = [
     "UnfitSettingsError",
     "default_cache",
     "open_prepared",
+    "passed_over",
     "prepare",
     "prepare_at",
     "told_excluded",
+    "told_passed_over",
 ]
 
 # Any other name is that of a class in torchvision.datasets.
@@ -73,6 +76,11 @@ def prepare(data: "Data", cache: Path) -> Dataset:
 def prepare_at(access: "Data", data: "Data") -> Dataset:
     """The images of a trial's `data`, got at as the file's own `access` says, in the default cache."""
     return prepare(data.taken_as(access), default_cache())
+
+
+def passed_over(access: "Data", data: "Data") -> list[str]:
+    """The files beside a trial's images that may be images, by a name that none here has; got at as `prepare_at`."""
+    return folder.passed_over(data.taken_as(access)) if data.name == "folder" else []
 
 
 def _make(data: "Data", cache: Path, source: Source) -> Dataset:

@@ -1,18 +1,20 @@
 """`folder`: one sub-folder a class; `train/`, `val/` and `test/` above them are the parts, by any of their usual names."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweeper.data.dataset import ClassName, DataError
 from sweeper.data.source import ImageFiles, Listing, Sample, Wanted, choose, storable
-from sweeper.data.tree import EXTENSIONS, Directory, File
+from sweeper.data.tree import EXTENSIONS, Directory
 
 if TYPE_CHECKING:
     from sweeper.experiment import Data
 
 TRAINING, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
+NAMED_ENDINGS = 5
 LAYOUT = (
     "Expected one sub-folder a class with its images inside (cat/1.jpg, dog/2.png), or such sub-folders in train/ and "
     f"in val/, test/ or both. Images end in {', '.join(EXTENSIONS)}."
@@ -38,12 +40,35 @@ def find(data: "Data", cache: Path) -> ImageFiles:
     return ImageFiles(tree, partial(_listing, tree, data.classes))
 
 
-def _listing(tree: Directory, wanted: Wanted) -> Listing:
+def passed_over(data: "Data") -> list[str]:
+    """The files in folders of the chosen classes that are not taken for images, and are no notes on them either."""
+    tree = Directory(Path(data.root or "").expanduser())
+    parts, classes = _parts_and_classes(tree, data.classes)
+    bases = [_class_folder(part, one.id) for part in parts if part is not None for one in classes]
+    return [storable(path) for base in bases for inner in _below(tree, base) for path in tree.passed_over(inner)]
+
+
+def told_passed_over(paths: Sequence[str]) -> str:
+    """One sentence on them."""
+    counts = Counter(PurePosixPath(path).suffix.lower() or "no ending" for path in paths)
+    told = ", ".join(f"{ending} {count:,}" for ending, count in counts.most_common(NAMED_ENDINGS))
+    told += f" and {len(counts) - NAMED_ENDINGS} more endings" if len(counts) > NAMED_ENDINGS else ""
+    return (
+        f"{len(paths):,} files in the classes' folders are passed over, for they do not end as images do ({told}). Convert what "
+        "is an image, to .png or .jpg for instance"
+    )
+
+
+def _parts_and_classes(tree: Directory, wanted: Wanted) -> tuple[Parts, tuple[ClassName, ...]]:
     parts = _parts(tree)
     ids = tree.folders(parts.training)
     if not ids:
         raise DataError(f"data.root: there are no class folders in {tree.root / parts.training}. {LAYOUT}")
-    classes = choose([ClassName(storable(one), one) for one in ids], wanted)
+    return parts, choose([ClassName(storable(one), one) for one in ids], wanted)
+
+
+def _listing(tree: Directory, wanted: Wanted) -> Listing:
+    parts, classes = _parts_and_classes(tree, wanted)
     samples = [sample for one in classes for sample in _samples(tree, parts.training, one.id, 0)]
     empty = sorted({one.id for one in classes} - {sample.class_id for sample in samples})
     if empty:
@@ -106,15 +131,21 @@ def _check_same_classes(tree: Directory, training: str, official: str) -> None:
 
 
 def _samples(tree: Directory, folder: str, class_id: str, part: int) -> list[Sample]:
-    base = f"{folder}/{class_id}" if folder else class_id
+    base = _class_folder(folder, class_id)
     return [
         Sample(part, class_id, file.path.removeprefix(f"{base}/"), file.path, file.size_bytes, file.version)
-        for file in _below(tree, base)
+        for inner in _below(tree, base)
+        for file in tree.images(inner)
     ]
 
 
-def _below(tree: Directory, path: str) -> Iterator[File]:
-    yield from tree.images(path)
+def _class_folder(part: str, class_id: str) -> str:
+    return f"{part}/{class_id}" if part else class_id
+
+
+def _below(tree: Directory, path: str) -> Iterator[str]:
+    """A folder and all those in it."""
+    yield path
     for name in tree.folders(path):
         inner = f"{path}/{name}"
         if (tree.root / inner).is_symlink():  # it may lead round in a circle

@@ -16,8 +16,13 @@ from typing import NamedTuple
 from sweeper.data.dataset import DataError
 from sweeper.data.source import Sample, digest
 
-EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pnm")
-
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".png", ".bmp", ".webp", ".avif", ".gif", ".tif", ".tiff", ".pbm", ".ppm",
+    ".pgm", ".pnm",
+)  # fmt: skip
+NOTES = (  # on images, or left beside them by a system; nobody misses them
+    ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".md", ".html", ".log", ".db", ".ini",
+)  # fmt: skip
 
 DRIVE = re.compile("[A-Za-z]:")
 LARGEST_BYTES = 2**28  # of an image's file; the largest of the official archive has 2.7 MB
@@ -44,6 +49,10 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
+def _is_note(name: str) -> bool:
+    return name.startswith(".") or name.lower().endswith(NOTES)
+
+
 class Directory:
     """A folder. Paths within it are relative and use `/`."""
 
@@ -64,6 +73,11 @@ class Directory:
     def images(self, path: str) -> list[File]:
         """The image files directly in `path`. Raises DataError for a link that leads nowhere."""
         return [_file(entry, path) for entry in self._entries(path) if is_image(entry.name) and not entry.is_dir()]
+
+    def passed_over(self, path: str) -> list[str]:
+        """The files directly in `path` that are not taken for images; but for hidden ones and NOTES."""
+        files = (entry.name for entry in self._entries(path) if not entry.is_dir())
+        return sorted(f"{path}/{name}" for name in files if not is_image(name) and not _is_note(name))
 
     def read(self, path: str) -> bytes:
         """Raises DataError for a file of no image's size, OSError for one that cannot be read."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from sweeper.data import Excluded, prepare_at
+from sweeper.data import Excluded, passed_over, prepare_at
 from sweeper.data.split import told_unused
 from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Tracking
 from sweeper.reading import write_experiment
@@ -79,6 +79,11 @@ class Sweeping:
         sections = self.data_sections(*CHOOSING_IMAGES)  # whether one decodes does not depend on the other settings
         found = (prepare_at(self.experiment.data, data).excluded for data in sections)
         return tuple(dict.fromkeys(one for excluded in found for one in excluded))
+
+    def passed_over(self) -> tuple[str, ...]:
+        """The files beside the images of some trial that are not taken for images and that somebody may miss."""
+        sections = self.data_sections(*CHOOSING_IMAGES)
+        return tuple(dict.fromkeys(one for data in sections for one in passed_over(self.experiment.data, data)))
 
     def unused(self) -> tuple[str, ...]:
         """What is to be told of validation or test images that a choice of images has and its split leaves unused."""
