@@ -24,20 +24,34 @@ class BorrowError(ValueError):
     """A sweep that has no class weights to give."""
 
 
-def with_numbers(experiment: Experiment, sweep: Sweep, keep: bool) -> Experiment:
-    """The experiment with every `{from_sweep: NAME}` as weights by class; those that this sweep has kept stay.
+def borrowed(experiment: Experiment, sweep: Sweep) -> dict[str, ByClass]:
+    """The class weights that the experiment takes from other sweeps, by their names; those that this sweep has kept stay.
 
-    With `keep` they are written into the sweep's folder, so that they stay when the other sweep goes on.
-    Raises BorrowError when NAME has none to give, DataError when weights are of other classes than the images.
+    Raises BorrowError when one has none to give.
     """
-    kept: dict[str, ByClass] = dict(sweep.folder.read_json(FILE)) if sweep.folder.exists(FILE) else {}
-    names = set(_named(_plain_weights(experiment)))
-    found = {name: kept.get(name) or weights_from(name, sweep.storage.url) for name in sorted(names)}
-    if found:
-        experiment = _replaced(experiment, found)
+    kept, names = _kept(sweep), set(_named(_plain_weights(experiment)))
+    return {name: kept.get(name) or weights_from(name, sweep.storage.url) for name in sorted(names)}
+
+
+def keep(weights: Mapping[str, ByClass], sweep: Sweep) -> None:
+    """Write what `borrowed` found into the sweep's folder, so that it stays when the other sweeps go on."""
+    kept = _kept(sweep)
+    if weights.keys() - kept.keys():
+        sweep.folder.write_json(FILE, {**kept, **weights})
+
+
+def _kept(sweep: Sweep) -> dict[str, ByClass]:
+    return dict(sweep.folder.read_json(FILE)) if sweep.folder.exists(FILE) else {}
+
+
+def with_numbers(experiment: Experiment, weights: Mapping[str, ByClass]) -> Experiment:
+    """The experiment with every `{from_sweep: NAME}` as weights by class.
+
+    Raises DataError when weights are of other classes than the images.
+    """
+    if weights:
+        experiment = _replaced(experiment, weights)
     _check_classes(experiment)
-    if keep and found.keys() - kept.keys():
-        sweep.folder.write_json(FILE, {**kept, **found})
     return experiment
 
 

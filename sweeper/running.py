@@ -4,12 +4,14 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from rich.console import Console
 
 from sweeper.apart import Apart
-from sweeper.borrowing import with_numbers
+from sweeper.borrowing import ByClass, borrowed, keep, with_numbers
 from sweeper.data import told_excluded, told_passed_over
 from sweeper.experiment import Experiment
 from sweeper.launch import Stop, Sweeping, import_ray, run
@@ -52,16 +54,20 @@ def run_sweep(
 ) -> Ended:
     """Run what is left of a sweep, and publish it."""
     with ExitStack() as at_last, sweep.lock(console.print):
-        sweep.identity()  # damaged, it is told before anything trains
+        if sweep.folder.exists("sweep.json"):
+            sweep.identity()  # damaged, it is told before anything trains
         sweep.folder.remove_torn()
-        experiment = with_numbers(experiment, sweep, keep=True)
+        weights = borrowed(experiment, sweep)
+        experiment = with_numbers(experiment, weights)
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
+        sweeping = replace(sweeping, note=partial(_note, sweeping, weights, console))
         again = sweep.command("resume", _given(executor, address, uri))
         uri = tracking_uri(uri, experiment, sweep.storage.url)
         search = sweeping.search(1)
         if search.is_exhausted:
             _tell_others(sweeping, search, console)
             sweeping.keep(search)
+            keep(weights, sweep)
             records = sweeping.own(search)
             counts = Counter(record.state for record in records)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.url}")
@@ -115,9 +121,6 @@ def _run(
         import_ray(address)  # meanwhile
     check_splits(sweeping)
     check_models(sweeping, apart)
-    if other := note_code(sweep):
-        console.print(other, markup=False)
-    _note_excluded(sweeping, console)
     if passed_over := sweeping.passed_over():
         console.print(told_passed_over(passed_over), markup=False)
     for told in sweeping.unused():
@@ -154,6 +157,15 @@ def _run(
     if stop.has_lost_head:
         at_last.callback(end, code)
     return Ended(code)
+
+
+def _note(sweeping: Sweeping, weights: Mapping[str, ByClass], console: Console) -> None:
+    """What is written into the folder once nothing keeps the sweep from running, beside the experiment; and told."""
+    sweeping.sweep.identity()
+    keep(weights, sweeping.sweep)
+    if other := note_code(sweeping.sweep):
+        console.print(other, markup=False)
+    _note_excluded(sweeping, console)
 
 
 def _note_excluded(sweeping: Sweeping, console: Console) -> None:

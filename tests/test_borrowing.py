@@ -10,7 +10,7 @@ import pytest
 from command import sweeper
 from trials import Begun, begin, experiment
 
-from sweeper.borrowing import BorrowError, with_numbers
+from sweeper.borrowing import BorrowError, borrowed, keep, with_numbers
 from sweeper.data import DataError
 from sweeper.experiment import Experiment, Search
 from sweeper.launch import store_experiment
@@ -31,6 +31,10 @@ def borrower(weights: Any = None, space: dict[str, Any] | None = None, **data: A
     return replace(of, name="next", search=Search(space=space or {}))
 
 
+def resolved(experiment: Experiment, sweep: Sweep) -> Experiment:
+    return with_numbers(experiment, borrowed(experiment, sweep))
+
+
 def expected(weak: Begun) -> dict[str, float]:
     table = csv.DictReader(io.StringIO(weak.folder.artifacts.read("per_class.csv").decode()))
     weights = {row["class"]: 2 - float(row["top1"]) for row in table if row["split"] == "val"}
@@ -40,25 +44,27 @@ def expected(weak: Begun) -> dict[str, float]:
 
 def test_a_class_weighs_more_the_weaker_it_was_on_validation(weak: Begun) -> None:
     sweep = Sweep(weak.sweep.storage.url, "next")
-    found = with_numbers(borrower({"from_sweep": "trials"}), sweep, keep=False).train.class_weights
+    found = resolved(borrower({"from_sweep": "trials"}), sweep).train.class_weights
     assert found == pytest.approx(expected(weak))
     assert not sweep.folder.exists("class_weights.json")
 
 
 def test_on_an_axis_too_the_cell_holds_the_numbers(weak: Begun) -> None:
     space = {"class_weights": [None, {"from_sweep": "trials"}]}
-    found = with_numbers(borrower(space=space), Sweep(weak.sweep.storage.url, "next"), keep=False)
+    found = resolved(borrower(space=space), Sweep(weak.sweep.storage.url, "next"))
     assert found.search.space["class_weights"] == [None, pytest.approx(expected(weak))]
 
 
 def test_weights_once_kept_stay_when_the_other_sweep_is_gone(weak: Begun, tmp_path: Path) -> None:
     of = borrower({"from_sweep": "trials"})
-    first = with_numbers(of, Sweep(weak.sweep.storage.url, "kept"), keep=True)
-    content = Sweep(weak.sweep.storage.url, "kept").folder.read("class_weights.json")
+    sweep = Sweep(weak.sweep.storage.url, "kept")
+    first = resolved(of, sweep)
+    keep(borrowed(of, sweep), sweep)
+    content = sweep.folder.read("class_weights.json")
     alone = Sweep(str(tmp_path), "kept")
     alone.folder.write("class_weights.json", content)
-    assert with_numbers(of, alone, keep=True) == first
-    assert with_numbers(first, alone, keep=True) == first
+    assert resolved(of, alone) == first
+    assert resolved(first, alone) == first
 
 
 @pytest.mark.parametrize(
@@ -67,15 +73,15 @@ def test_weights_once_kept_stay_when_the_other_sweep_is_gone(weak: Begun, tmp_pa
 def test_a_sweep_that_is_not_there_or_not_done_is_told(weak: Begun, name: str, words: str) -> None:
     store_experiment(Sweep(weak.sweep.storage.url, "empty"), replace(weak.experiment, name="empty"))
     with pytest.raises(BorrowError, match=words):
-        with_numbers(borrower({"from_sweep": name}), Sweep(weak.sweep.storage.url, "next"), keep=True)
+        borrowed(borrower({"from_sweep": name}), Sweep(weak.sweep.storage.url, "next"))
 
 
 def test_weights_of_other_classes_are_told_before_anything_runs(weak: Begun) -> None:
     sweep = Sweep(weak.sweep.storage.url, "next")
     with pytest.raises(DataError, match=r"'3', '4'.*no class of these images"):
-        with_numbers(borrower({"from_sweep": "trials"}, classes=3), sweep, keep=True)
+        resolved(borrower({"from_sweep": "trials"}, classes=3), sweep)
     with pytest.raises(DataError, match="lists 2 weights"):
-        with_numbers(borrower(space={"class_weights": [[1.0, 2.0], "balanced"]}), sweep, keep=True)
+        resolved(borrower(space={"class_weights": [[1.0, 2.0], "balanced"]}), sweep)
     assert not sweep.folder.exists("class_weights.json")
 
 

@@ -101,6 +101,43 @@ def test_files_that_may_be_images_are_missed_aloud(tmp_path: Path) -> None:
     assert told in here("run", *words, "--executor", "inline").stderr
 
 
+NOTES = {"class_weights.json", "code.json", "excluded.csv", "experiment.yaml", "machine.json", "sweep.json"}
+REFUSED = [
+    ("--executor", "inline", "--set", "resources.gpus_per_trial=9"),
+    ("--executor", "inline", "--set", "model.name=alexnet"),
+    ("--address", "127.0.0.1:1"),
+]
+
+
+def test_a_run_that_is_refused_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "root", dict(class_files("a", "b", each=10)))
+    write_folder(root, {"a/broken.jpg": b"broken"})
+    text = (
+        f"name: NAME\ndata: {{name: folder, root: {root}, image_size: 8, augment: [], on_corrupt: skip}}\n"
+        "model: {name: logistic_regression}\ntrain: {epochs: 1, class_weights: WEIGHTS}\nartifacts: {models: none}\n"
+    )
+    first, file = tmp_path / "first.yaml", tmp_path / "next.yaml"
+    first.write_text(text.replace("NAME", "first").replace("WEIGHTS", "null"))
+    file.write_text(text.replace("NAME", "next").replace("WEIGHTS", "{from_sweep: first}"))
+    here("run", first, "--storage", tmp_path, "--executor", "inline")
+    for words in REFUSED:
+        here("run", file, "--storage", tmp_path, *words, expect=2)
+        assert contents(tmp_path / "next") == {}
+    done = here("run", file, "--storage", tmp_path, "--executor", "inline")
+    begun = contents(tmp_path / "next")
+    assert begun.keys() >= NOTES
+    assert f"left out. By class: a 1; the list is {tmp_path}/next/excluded.csv" in done.stderr
+    write_folder(root, {"b/broken.jpg": b"broken"})
+    for words in REFUSED:
+        here("run", file, "--storage", tmp_path, *words, "--set", "train.epochs=2", expect=2)
+        assert contents(tmp_path / "next") == begun
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """A sweep's files but for its lock."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file() and file.name != ".lock"}
+
+
 def test_plan_reads_every_experiment_of_the_project(tmp_path: Path) -> None:
     for file in sorted((ROOT / "experiments").glob("*.yaml")):
         experiment = read_experiment(file.read_text(), str(file))

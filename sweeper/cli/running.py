@@ -107,11 +107,11 @@ def plan(
     from sweeper.store import Sweep
 
     experiment = absolute(read(file, settings, storage))
-    from sweeper.borrowing import with_numbers
+    from sweeper.borrowing import borrowed, with_numbers
     from sweeper.planning import print_plan, reckon
 
     sweep = Sweep(storage, experiment.name)
-    reckoned = reckon(sweep, with_numbers(experiment, sweep, keep=False), is_anew)
+    reckoned = reckon(sweep, with_numbers(experiment, borrowed(experiment, sweep)), is_anew)
     print(json.dumps(reckoned.as_json(), indent=1)) if as_json else print_plan(reckoned)
 
 

@@ -128,6 +128,7 @@ def _driver(
         apart.end()  # it may hold some of a GPU's memory
     search = sweeping.search(machine.window)
     sweeping.keep(search)  # now that nothing speaks against running it
+    sweeping.note()
     driver = Driver(sweeping.sweep, sweeping.experiment, search, listeners, shares_gpus, apart.begin_rest)
     driver.remember(sweeping.own(search))
     return driver

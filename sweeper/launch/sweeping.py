@@ -39,13 +39,17 @@ class Fingerprints:
 
 @dataclass(frozen=True)
 class Sweeping:
-    """A sweep that is about to run: its folder, its experiment, what is there already, and the search over the rest."""
+    """A sweep that is about to run: its folder, its experiment, what is there already, and the search over the rest.
+
+    `note` writes what else belongs into the folder; it is called when nothing speaks against running the sweep any more.
+    """
 
     sweep: Sweep
     experiment: Experiment
     records: Sequence[Record]
     fingerprints: Fingerprints
     retry_failed: bool = False
+    note: Callable[[], object] = lambda: None
 
     @classmethod
     def of(cls, sweep: Sweep, experiment: Experiment, retry_failed: bool = False) -> "Sweeping":
