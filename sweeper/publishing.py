@@ -80,9 +80,9 @@ def finish(
     with _told_if_slow(publisher, console):
         unpublished = publisher.finish(everything, parent)
     if unpublished:
+        again = sweep.command("sync", {"--register": register, "--tracking-uri": without_password(publisher.uri)})
         console.print(
-            f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: "
-            f"{sweep.command('sync', {'--tracking-uri': without_password(publisher.uri)})}",
+            f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: {again}",
             style="yellow",
         )
     else:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from folders import write_sweep
+from mlflow_servers import free_port
 from rich.console import Console
 from rich.control import Control
 from rich.text import Text
@@ -21,9 +22,11 @@ from rich.text import Text
 from sweeper.cli import app
 from sweeper.exports import export
 from sweeper.progress import View, duration
+from sweeper.publishing import finish
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
 from sweeper.terminal import Terminal, printable
+from sweeper.tracking import Publisher
 from sweeper.trial import Trial, TrialState
 from tests.command import ROOT, check_mlflow, environment, here, sweeper
 from tests.images import class_files, write_folder
@@ -84,6 +87,19 @@ def test_plan_counts_what_is_done_and_what_is_left(storage: Path) -> None:
     assert parameters == [192 * 4 + 4 + 4 * 10 + 10, 192 * 16 + 16 + 16 * 10 + 10]
     assert told["seconds"] > 0
     assert not list(storage.glob("small/trials/*/history.json"))
+
+
+def test_what_was_not_published_is_published_by_the_command_that_is_told(storage: Path) -> None:
+    sweep, experiment, out = Sweep(str(storage), "small"), read_experiment(FILE, "small.yaml"), io.StringIO()
+    uri = f"http://me:s3cr3t@127.0.0.1:{free_port()}"
+    publisher = Publisher(uri, sweep, experiment, patience_seconds=0.1)
+    publisher.start()
+    finish(publisher, sweep, experiment, sweep.all_records(), Console(file=out, width=1000), "two words")
+    words = shlex.split(out.getvalue().partition("publish with: ")[2])
+    hidden = uri.replace("me:s3cr3t", "***")
+    assert words == [
+        "sweeper", "sync", "small", "--storage", str(storage), "--register", "two words", "--tracking-uri", hidden,
+    ]  # fmt: skip
 
 
 def test_files_that_may_be_images_are_missed_aloud(tmp_path: Path) -> None:
