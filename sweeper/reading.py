@@ -23,8 +23,7 @@ def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Exper
     if source.mistakes and not source.values:
         raise ExperimentError(source.mistakes)
     _spell_out(source)
-    changed = [set_value(source, setting, Train.__dataclass_fields__) for setting in settings]
-    _spell_out(source)
+    changed = [_set(source, setting) for setting in settings]
     experiment = _validated(source)
     check(source)
     check_search(source)
@@ -43,6 +42,12 @@ def write_experiment(experiment: Experiment) -> str:
 def schema() -> dict[str, Any]:
     """The JSON Schema of an experiment file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **experiment_schema()}
+
+
+def _set(source: Source, setting: str) -> Path | None:
+    path = set_value(source, setting, Train.__dataclass_fields__)
+    _spell_out(source)
+    return path
 
 
 def _spell_out(source: Source) -> None:

@@ -107,6 +107,11 @@ def test_aliases_and_merge_keys_are_followed_and_own_keys_win() -> None:
     assert (read(several).train.lr, read(several).train.gamma) == (0.5, 0.9)
 
 
+@pytest.mark.parametrize("model", ["vgg11", "{name: vgg11}"])
+def test_set_gives_arguments_to_the_model_that_it_has_set(model: str) -> None:
+    assert to_plain(read(BASE, f"model={model}", "model.dropout=0.25").model) == {"name": "vgg11", "dropout": 0.25}
+
+
 def test_set_changes_settings_in_order_and_creates_sections() -> None:
     experiment = read(
         BASE,
