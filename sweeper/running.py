@@ -66,8 +66,7 @@ def run_sweep(
         search = sweeping.search(1)
         if search.is_exhausted:
             _tell_others(sweeping, search, console)
-            sweeping.keep(search)
-            keep(weights, sweep)
+            _keep(sweeping, search, weights)
             records = sweeping.own(search)
             counts = Counter(record.state for record in records)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.url}")
@@ -75,7 +74,8 @@ def run_sweep(
             is_done = is_published(sweep, sweeping.records, uri)
             unpublished = [] if is_done else publish(sweep, experiment, sweeping.records, uri, console, is_new=True)
             return Ended(_code(counts, unpublished), records)
-        return _run(sweeping, search, uri, executor, address, console, stopping or Stopping(), at_last, again)
+        stopping = stopping or Stopping()
+        return _run(sweeping, search, weights, uri, executor, address, console, stopping, at_last, again)
 
 
 def _given(executor: str, address: str | None, uri: str | None) -> dict[str, str | None]:
@@ -102,6 +102,7 @@ def _tell_others(sweeping: Sweeping, search: Search, console: Console) -> None:
 def _run(
     sweeping: Sweeping,
     search: Search,
+    weights: Mapping[str, ByClass],
     uri: str,
     executor: str,
     address: str | None,
@@ -140,7 +141,7 @@ def _run(
             _tell_failed(counts, again, console)
             return Ended(_code(counts, unpublished), records)
     except Stopped:
-        sweeping.keep(search)  # nothing has refused it: `resume` is to find it
+        _keep(sweeping, search, weights)  # nothing has refused it: `resume` is to find it
         if sweeping.records:
             publisher.start()  # a run that was killed may have left some RUNNING
         stop = Stop(stopping.code, None, 0)
@@ -157,6 +158,12 @@ def _run(
     if stop.has_lost_head:
         at_last.callback(end, code)
     return Ended(code)
+
+
+def _keep(sweeping: Sweeping, search: Search, weights: Mapping[str, ByClass]) -> None:
+    """Make this the folder's experiment; first its weights, which are numbers there and borrowed in the user's file."""
+    keep(weights, sweeping.sweep)
+    sweeping.keep(search)
 
 
 def _note(sweeping: Sweeping, weights: Mapping[str, ByClass], console: Console) -> None:

@@ -2,18 +2,24 @@
 
 import csv
 import io
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import sweeper
+from rich.console import Console
 from trials import Begun, begin, experiment
 
+from sweeper import launch
 from sweeper.borrowing import BorrowError, borrowed, keep, with_numbers
 from sweeper.data import DataError
 from sweeper.experiment import Experiment, Search
 from sweeper.launch import store_experiment
+from sweeper.reading import read_experiment
+from sweeper.running import run_sweep
+from sweeper.stopping import Stopped, Stopping
 from sweeper.store import Sweep
 
 
@@ -65,6 +71,24 @@ def test_weights_once_kept_stay_when_the_other_sweep_is_gone(weak: Begun, tmp_pa
     alone.folder.write("class_weights.json", content)
     assert resolved(of, alone) == first
     assert resolved(first, alone) == first
+
+
+def test_weights_of_a_sweep_that_is_stopped_before_its_first_trial_are_kept(
+    weak: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, stopping = Sweep(weak.sweep.storage.url, "stopped"), Stopping()
+    of = replace(borrower({"from_sweep": "trials"}), name="stopped")
+
+    def stop(*arguments: object) -> None:
+        stopping.received.append(signal.SIGINT)
+        raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(launch, "machine_for", stop)
+        ended = run_sweep(sweep, of, Console(file=io.StringIO()), executor="inline", stopping=stopping)
+    assert ended.code == 130
+    kept = read_experiment(sweep.experiment(), "kept").train.class_weights
+    assert kept == sweep.folder.read_json("class_weights.json")["trials"]
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,8 @@ def _driver(
     if machine.device == "cuda":
         apart.end()  # it may hold some of a GPU's memory
     search = sweeping.search(machine.window)
-    sweeping.keep(search)  # now that nothing speaks against running it
-    sweeping.note()
+    sweeping.note()  # now that nothing speaks against running it
+    sweeping.keep(search)
     driver = Driver(sweeping.sweep, sweeping.experiment, search, listeners, shares_gpus, apart.begin_rest)
     driver.remember(sweeping.own(search))
     return driver
