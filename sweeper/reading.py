@@ -59,12 +59,15 @@ def _spell_out(source: Source) -> None:
 
 def _check_changed(source: Source, changed: Iterable[Path], experiment: Experiment) -> None:
     """What `--set` changed must not be an axis, whose values are what is run."""
-    axes: dict[Path, str] = {setting_steps(name): name for name in Space.of(experiment.search).names}
+    axes: dict[Path, str] = {
+        setting_steps(name): name for axis in Space.of(experiment.search).axes for name in axis.names
+    }
     for path in changed:
         for depth in range(1, len(path) + 1):
             if name := axes.get(path[:depth]):
                 what = "an axis" if depth == len(path) else f"part of `{name}`, an axis"
-                source.add(path, f"is {what} of the search; write --set 'search.space.{name}=[...]'")
+                place = f"space.{name}" if name in experiment.search.space else "linked"
+                source.add(path, f"is {what} of the search; write --set 'search.{place}=[...]'")
 
 
 def _validated(source: Source) -> Experiment | None:

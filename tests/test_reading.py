@@ -848,6 +848,18 @@ def test_a_part_of_what_is_an_axis_is_not_set_beside_it(axis: str, setting: str)
     assert mistake.message == f"is part of `{name}`, an axis of the search; write --set 'search.space.{name}=[...]'"
 
 
+def test_a_linked_axis_is_not_set_beside_it_either() -> None:
+    told = mistakes(BASE + "search: {linked: [{lr: [0.1, 0.2], momentum: [0.9, 0.5]}]}\n", "lr=0.5")
+    assert told == ["--set lr: train.lr: is an axis of the search; write --set 'search.linked=[...]'"]
+
+
+def test_what_only_included_cells_change_is_set_for_the_others() -> None:
+    text = BASE + "search: {include: [{lr: 0.05}, {model: vgg11}]}\n"
+    experiment = read(text, "lr=0.5", "model.dropout=0.25")
+    assert experiment.train.lr == 0.5
+    assert to_plain(experiment.model) == {"name": "alexnet", "dropout": 0.25}
+
+
 def calls(axes: int) -> int:
     """How many functions are called as a file of so many axes and as many excluded values is read."""
     space = ", ".join(f"model.a{number}: [1, 2]" for number in range(axes))
