@@ -82,10 +82,10 @@ class TrialFolder(Folder):
         """End the trial. `history.json` and, unless the trial can go on from them, the checkpoints become needless."""
         self.write_json("result.json", asdict(result))
         self.remove("history.json")
-        if result.state is not TrialState.FAILED:
-            self.remove(CHECKPOINT_BEFORE)
-        if result.state in (TrialState.COMPLETE, TrialState.DIVERGED):
-            self.remove(CHECKPOINT)
+        kept = {TrialState.FAILED: CHECKPOINTS, TrialState.PRUNED: (self.checkpoint(),)}.get(result.state, ())
+        for name in CHECKPOINTS:
+            if name not in kept:
+                self.remove(name)
         self.remove_torn()
 
     def remove_torn(self) -> None:

@@ -176,6 +176,13 @@ def test_checkpoints_stay_as_long_as_the_trial_can_go_on_from_them(sweep: Sweep,
     assert [name for name in folder.names() if name.startswith("checkpoint")] == kept
 
 
+def test_a_pruned_trial_that_went_on_from_the_checkpoint_before_keeps_that_one(sweep: Sweep) -> None:
+    folder = sweep.trial(TRIAL.key)
+    folder.write("checkpoint.before.pt", b"earlier weights")
+    folder.write_result(Result(TrialState.PRUNED, saved_epoch=1))
+    assert folder.checkpoint() == "checkpoint.before.pt"
+
+
 def test_several_files_are_written_at_once(sweep: Sweep) -> None:
     contents = {"a.csv": b"a", "b c.png": b"\0b", "ü.txt": b""}
     folder = sweep.trial(TRIAL.key).pictures
