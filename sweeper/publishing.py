@@ -80,7 +80,8 @@ def finish(
     with _told_if_slow(publisher, console):
         unpublished = publisher.finish(everything, parent)
     if unpublished:
-        again = sweep.command("sync", {"--register": register, "--tracking-uri": without_password(publisher.uri)})
+        name = register if parent.model else None  # with none to register, that would be told again and again
+        again = sweep.command("sync", {"--register": name, "--tracking-uri": without_password(publisher.uri)})
         console.print(
             f"not published: {len(unpublished)} of the runs ({publisher.trouble}). Nothing is lost; publish with: {again}",
             style="yellow",

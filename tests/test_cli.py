@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -100,6 +101,19 @@ def test_what_was_not_published_is_published_by_the_command_that_is_told(storage
     assert words == [
         "sweeper", "sync", "small", "--storage", str(storage), "--register", "two words", "--tracking-uri", hidden,
     ]  # fmt: skip
+
+
+def test_where_no_model_was_kept_to_register_the_command_that_is_told_does_not_ask_for_one(
+    storage: Path, tmp_path: Path
+) -> None:
+    kept = shutil.copytree(storage, tmp_path / "storage")
+    for model in kept.glob("small/trials/*/artifacts/model.pt"):
+        model.unlink()
+    told = here("sync", "small", "--storage", kept, "--register", "best", expect=4).stderr.replace("\n", " ")
+    assert "the best trial has kept no model to register; `artifacts: {models: best}` keeps" in told
+    words = shlex.split(told.partition("publish with: ")[2])
+    assert "--register" not in words
+    here(*words[1:])
 
 
 def test_files_that_may_be_images_are_missed_aloud(tmp_path: Path) -> None:

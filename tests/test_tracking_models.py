@@ -126,5 +126,5 @@ def test_there_may_be_no_model_to_register(tmp_path: Path, database: Path, uri: 
     sweep = a_sweep(tmp_path, 1, ("pruned",))
     published = publish(sweep, uri, a_parent(register="best"))
     assert published.missing == ["the best model"]
-    assert "none to register" in (published.trouble or "")
+    assert "no model to register" in (published.trouble or "")
     assert_published(database, sweep)

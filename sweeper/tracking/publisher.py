@@ -302,7 +302,9 @@ class Publisher:
         if parent.model:
             self._connected().log_model(parent.model, parent.register)
         elif parent.register:
-            raise ValueError("no complete trial has kept its model, so there is none to register")
+            raise ValueError(
+                "the best trial has kept no model to register; `artifacts: {models: best}` keeps those of sweeps to come"
+            )
 
     def _end_parent(self, parent: Parent) -> None:
         self._connected().end_others({record.trial.key for record in self.records})
