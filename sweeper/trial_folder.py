@@ -82,10 +82,11 @@ class TrialFolder(Folder):
         """End the trial. `history.json` and, unless the trial can go on from them, the checkpoints become needless."""
         self.write_json("result.json", asdict(result))
         self.remove("history.json")
-        kept = {TrialState.FAILED: CHECKPOINTS, TrialState.PRUNED: (self.checkpoint(),)}.get(result.state, ())
-        for name in CHECKPOINTS:
-            if name not in kept:
-                self.remove(name)
+        if result.state is not TrialState.FAILED:
+            kept = self.checkpoint() if result.state is TrialState.PRUNED else None
+            for name in CHECKPOINTS:
+                if name != kept:
+                    self.remove(name)
         self.remove_torn()
 
     def remove_torn(self) -> None:
