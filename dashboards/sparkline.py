@@ -13,14 +13,14 @@ def epoch_curves(history: pd.DataFrame, keys: Sequence[str], metric: str) -> lis
     """Each trial's metric by epoch, from epoch 1; NaN where an epoch has no finite value."""
     if metric not in history.columns:
         return [np.empty(0)] * len(keys)
-    curves = {key: _by_epoch(rows, metric) for key, rows in history[history["key"].isin(keys)].groupby("key")}
-    return [curves.get(key, np.empty(0)) for key in keys]
+    epochs, values = history["epoch"].to_numpy(), history[metric].to_numpy(float)
+    rows = history.groupby("key").indices
+    return [_by_epoch(epochs[rows[key]], values[rows[key]]) if key in rows else np.empty(0) for key in keys]
 
 
-def _by_epoch(rows: pd.DataFrame, metric: str) -> np.ndarray:
-    curve = np.full(int(rows["epoch"].max()), np.nan)
-    values = rows[metric].to_numpy(float)
-    curve[rows["epoch"].to_numpy() - 1] = np.where(np.isfinite(values), values, np.nan)
+def _by_epoch(epochs: np.ndarray, values: np.ndarray) -> np.ndarray:
+    curve = np.full(int(epochs.max()), np.nan)
+    curve[epochs - 1] = np.where(np.isfinite(values), values, np.nan)
     return curve
 
 

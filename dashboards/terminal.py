@@ -8,7 +8,8 @@ from os.path import commonprefix
 from typing import Any, NamedTuple
 
 import pandas as pd
-from rich.console import Console, JustifyMethod
+from rich.cells import cell_len
+from rich.console import Console, Group, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -35,7 +36,7 @@ class Column(NamedTuple):
 
     @property
     def width(self) -> int:
-        return max(Text(text).cell_len for text in [*self.heading.split("\n"), *self.cells]) + GAP
+        return max(cell_len(text) for text in [*self.heading.split("\n"), *self.cells]) + GAP
 
 
 def print_results(
@@ -63,22 +64,34 @@ def print_results(
         console.print(Text(line, style="dim"))
 
 
-def _table(marks: Sequence[str], columns: Sequence[Column], states: Sequence[str]) -> Table:
-    table = plain_table(
-        ["", *(column.heading for column in columns)], {i + 1 for i, c in enumerate(columns) if c.is_number}
-    )
-    for place, (mark, state) in enumerate(zip(marks, states, strict=True)):
-        cells = (Text(column.cells[place], _cell_style(column, state, mark)) for column in columns)
-        table.add_row(mark, *cells, style=BEST if mark else "" if state == "complete" else OTHERS)
-    return table
+def _table(marks: Sequence[str], columns: Sequence[Column], states: Sequence[str]) -> Group:
+    """Headings, and a line of text a trial: ten thousand rows of a rich Table take seconds to draw."""
+    columns = [Column("", "", list(marks), False), *columns]
+    widths = [column.width - GAP for column in columns]
+    numbers = {place for place, column in enumerate(columns) if column.is_number}
+    headings = plain_table([column.heading for column in columns], numbers, widths)
+    return Group(headings, *(_row(columns, widths, row, states[row]) for row in range(len(states))))
 
 
-def plain_table(headings: Sequence[str], numbers: set[int]) -> Table:
+def _row(columns: Sequence[Column], widths: Sequence[int], row: int, state: str) -> Text:
+    mark = columns[0].cells[row]
+    line = Text(style=BEST if mark else "" if state == "complete" else OTHERS, no_wrap=True, end="\n")
+    for column, width in zip(columns, widths, strict=True):
+        text = column.cells[row]
+        blank = " " * (width - cell_len(text))
+        before, after = (blank, "") if column.is_number else ("", blank)
+        line.append(before).append(text, _cell_style(column, state, mark)).append(after + " " * GAP)
+    line.rstrip()
+    return line
+
+
+def plain_table(headings: Sequence[str], numbers: set[int], widths: Sequence[int] | None = None) -> Table:
     """A table without lines; the columns at the positions `numbers` are on the right."""
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for position, heading in enumerate(headings):
         justify: JustifyMethod = "right" if position in numbers else "left"
-        table.add_column(Text(heading), justify=justify, no_wrap=True, vertical="bottom")
+        width = widths[position] if widths else None
+        table.add_column(Text(heading), justify=justify, no_wrap=True, vertical="bottom", width=width)
     return table
 
 

@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
+KEPT = "\n\u200e"  # line breaks, and the mark that ends a name in Hebrew or Arabic
+
 
 def printable(text: str) -> str:
-    """The text with a blank for each character that is not printed, but for line breaks."""
+    """The text with a blank for each character that is not printed, but for KEPT."""
     if text.isprintable():
         return text
-    return "".join(character if character == "\n" or character.isprintable() else " " for character in text)
+    return "".join(character if character in KEPT or character.isprintable() else " " for character in text)
 
 
 class Terminal(Console):

@@ -7,12 +7,12 @@ import pytest
 from folders import SPACE, write_sweep
 from hostile import CLASSES
 from rich.cells import cell_len
-from rich.console import Console
 from scipy.stats import binomtest
 
 from sweeper import results
 from sweeper.dashboards.terminal_classes import fitting, print_classes, wilson
 from sweeper.store import Sweep
+from sweeper.terminal import Terminal
 
 AXES = tuple(SPACE)
 
@@ -23,7 +23,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
 
 
 def printed(sweep: Sweep, width: int, top: int | None = None, **options: Any) -> list[str]:
-    console = Console(width=width, file=io.StringIO(), **options)
+    console = Terminal(width=width, file=io.StringIO(), **options)
     records = sweep.records()
     trials, per_class = results.trials_table(records, AXES), results.per_class_table(sweep, records)
     print_classes(trials, per_class, "val/top1", "max", top, console)
