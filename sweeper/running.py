@@ -25,13 +25,13 @@ from sweeper.provenance import note_code
 from sweeper.publishing import DRAWING, finish, publish
 from sweeper.redaction import without_password
 from sweeper.search import Search
-from sweeper.stopping import Stopped, Stopping
+from sweeper.stopping import FAILED, Stopped, Stopping
 from sweeper.stopping import leave as end
 from sweeper.store import Record, Sweep
 from sweeper.tracking import Publisher, is_published, set_up, tracking_uri
 from sweeper.trial import TrialState
 
-FAILED, NOT_PUBLISHED = 3, 4
+NOT_PUBLISHED = 4
 RETRY = " --retry-failed"
 
 

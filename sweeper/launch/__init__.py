@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sweeper.apart import Apart, Call
 from sweeper.launch.driver import Driver, Listener
+from sweeper.launch.head import Head
 from sweeper.launch.joining import check_answers
 from sweeper.launch.share import Share, here, share_of
 from sweeper.launch.shipping import modules_to_ship
@@ -23,7 +24,7 @@ __all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "import_ra
 class Stop(NamedTuple):
     """What stopped a sweep, a signal or the trouble of its storage, and how many trials had to be cut off within an epoch.
 
-    `has_lost_head`: Ray, at its end, would wait for the cluster's head until it ends this process with a code of its own.
+    `has_lost_head`: Ray, at its end, would wait for what is lost of it until it ends this process with a code of its own.
     """
 
     code: int | None
@@ -61,10 +62,11 @@ def run(
         driver = _driver(sweeping, share, share.fits_here(), listeners, False, apart)
         return _run(driver, run_inline, stopping, is_here=True)
     ray_tune, connection = import_ray(None)
-    with connection.cluster(None):
+    with connection.cluster(None) as head:
         at_once = connection.trials_at_once(share)
         driver = _driver(sweeping, share, at_once, listeners, share.is_part_of_a_gpu, apart)
-        return _run(driver, partial(ray_tune.run_on_ray, share=share, at_once=at_once), stopping, is_here=False)
+        execute = partial(ray_tune.run_on_ray, share=share, at_once=at_once, head=head)
+        return _run_on(head, driver, execute, stopping)
 
 
 def _run_on_cluster(
@@ -81,10 +83,9 @@ def _run_on_cluster(
 
         nodes = Cluster(sweeping, head, tell)
         at_once = nodes.share.most or nodes.places
-        execute = partial(ray_tune.run_on_ray, share=nodes.share, at_once=at_once, nodes=nodes)
+        execute = partial(ray_tune.run_on_ray, share=nodes.share, at_once=at_once, head=head, nodes=nodes)
         driver = _driver(sweeping, nodes.share, at_once, listeners, nodes.share.is_part_of_a_gpu, apart, nodes.kind)
-        stop = _run(driver, execute, stopping, is_here=False)
-        return stop and stop._replace(has_lost_head=nodes.head.is_lost)
+        return _run_on(head, driver, execute, stopping)
 
 
 def cluster_facts(address: str | None) -> str:
@@ -132,6 +133,11 @@ def _driver(
     driver = Driver(sweeping.sweep, sweeping.experiment, search, listeners, shares_gpus, apart.begin_rest)
     driver.remember(sweeping.own(search))
     return driver
+
+
+def _run_on(head: Head, driver: Driver, execute: Callable[[Driver], None], stopping: Stopping) -> Stop | None:
+    stop = _run(driver, execute, stopping, is_here=False)
+    return stop and stop._replace(has_lost_head=head.told_lost is not None)
 
 
 def _run(driver: Driver, execute: Callable[[Driver], None], stopping: Stopping, is_here: bool) -> Stop | None:

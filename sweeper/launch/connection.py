@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial
 from pathlib import Path
 
@@ -36,11 +36,11 @@ ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head | None]:
+def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head]:
     """Join the cluster at `address`, or start one on this machine alone; whatever Ray finds lying about is not joined.
 
-    Takes files and packages, `modules`, along to the nodes of a joined cluster, and yields its head. Raises ClusterError when
-    it cannot be joined.
+    Takes files and packages, `modules`, along to the nodes of a joined cluster. Yields its head. Raises ClusterError when it
+    cannot be joined.
 
     `timeout`, Slurm and systemd send SIGTERM to a whole family of processes, and a terminal that closes SIGHUP. A cluster
     of our own does not hear them (as Ray does with SIGINT): it is needed until the trials have saved, and ends with us.
@@ -70,16 +70,24 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head |
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver tells of failures itself
     own = children(os.getpid()) - others
-    head = Head(str(ray.get_runtime_context().gcs_address)) if address else None
+    head = Head(str(ray.get_runtime_context().gcs_address), _own_node(), is_own=not address)
     try:
-        with _silence() if address else nullcontext():
+        with _silence():
             yield head
     finally:
-        if head and head.is_silent:
+        head.leave()
+        if head.is_silent:
             atexit.unregister(ray.shutdown)  # it would wait for the head
         else:
             threading.Thread(target=_end, args=(own,), name="ending Ray", daemon=True).start()
             ray.shutdown()
+
+
+def _own_node() -> str:
+    """The address of the raylet through which this process is connected."""
+    own = ray.get_runtime_context().get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == own)  # type: ignore[no-untyped-call]
+    return f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
 
 
 def _keep_token() -> None:

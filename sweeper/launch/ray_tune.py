@@ -28,6 +28,7 @@ from sweeper.experiment import Tracking
 from sweeper.launch.answers import Answers, LostAnswersError
 from sweeper.launch.credentials import SECRETS, credentials
 from sweeper.launch.driver import Driver
+from sweeper.launch.head import Head
 from sweeper.launch.share import Share
 from sweeper.launch.work import Work
 from sweeper.trial import Answer, Trial
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 LEAST_PENDING = 8
 
 
-def run_on_ray(driver: Driver, share: Share, at_once: int, nodes: "Cluster | None" = None) -> None:
-    """Run a sweep's trials on the connected cluster until none is left or the driver halts."""
+def run_on_ray(driver: Driver, share: Share, at_once: int, head: Head, nodes: "Cluster | None" = None) -> None:
+    """Run a sweep's trials on the connected cluster until none is left, the driver halts, or Ray itself is lost."""
     # With fewer waiting trials than workers that start, a started worker would stand idle until the others are up. By its
     # waiting trials a cluster also knows that it is to grow.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(at_once + 2, LEAST_PENDING if nodes else 0))
@@ -66,7 +67,7 @@ def run_on_ray(driver: Driver, share: Share, at_once: int, nodes: "Cluster | Non
             run_config=RunConfig(
                 name="tune",
                 storage_path=scratch,
-                callbacks=[_Ending(driver, answers, states, nodes)],
+                callbacks=[_Ending(driver, answers, states, head, nodes)],
                 failure_config=FailureConfig(max_failures=0),
                 verbose=0,
             ),
@@ -117,7 +118,7 @@ class _HaltError(Exception):
 
 
 class _LostError(BaseException):
-    """As that, of a lost head: past Tune's clean-up, which would wait for it until Ray ends this process."""
+    """As that, of a Ray that is lost: past Tune's clean-up, which would wait for it until Ray ends this process."""
 
 
 class _Unsaved:
@@ -183,14 +184,20 @@ class _Reporting(_Unsaved, FIFOScheduler):
 class _Ending(_Unsaved, TrialProgressCallback):
     """Tune's callback: how trials end, and passing on a halt. In the place of the one that prints results."""
 
-    def __init__(self, driver: Driver, answers: Any, states: dict[str, State], nodes: "Cluster | None") -> None:
+    def __init__(
+        self, driver: Driver, answers: Any, states: dict[str, State], head: Head, nodes: "Cluster | None"
+    ) -> None:
         super().__init__()
-        self.driver, self.answers, self.states, self.nodes = driver, answers, states, nodes
+        self.driver, self.answers, self.states, self.head, self.nodes = driver, answers, states, head, nodes
         self.has_told_halt = False
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         if self.nodes:
-            self._watch(self.nodes, trials)
+            self.nodes.watch(lambda: any(trial.status == TuneTrial.RUNNING for trial in trials))
+        if told := self.head.told_lost:
+            self.head.leave()
+            self.driver.trouble = told
+            raise _LostError
         if self.driver.halt_deadline is None:
             return
         if not self.has_told_halt:
@@ -198,12 +205,6 @@ class _Ending(_Unsaved, TrialProgressCallback):
             self.has_told_halt = True
         if time.monotonic() > self.driver.halt_deadline or not self.driver.running:
             raise _HaltError
-
-    def _watch(self, nodes: "Cluster", trials: list[TuneTrial]) -> None:
-        nodes.watch(lambda: any(trial.status == TuneTrial.RUNNING for trial in trials))
-        if nodes.head.is_lost:
-            self.driver.trouble = nodes.head.told_lost
-            raise _LostError
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.driver.begin(trial.config["key"])

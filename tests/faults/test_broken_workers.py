@@ -13,7 +13,7 @@ import pytest
 from sweeper.causes import cause, is_out_of_gpu_memory
 from sweeper.launch import Driver, Sweeping
 from sweeper.launch.share import Share
-from sweeper.processes import descendants
+from sweeper.processes import children, descendants
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
 from sweeper.trial import TrialState
@@ -317,6 +317,29 @@ def test_killing_the_process_that_takes_answers_to_the_workers_costs_no_trial(fi
         _, errors = process.communicate(timeout=150)
     assert killed
     assert process.returncode == 0, errors
+    assert table(tmp_path, "broken") == table(undisturbed, "broken")
+    check_mlflow(tmp_path, 4)
+
+
+@pytest.mark.parametrize("part", ["raylet", "gcs_server"])
+def test_where_ray_itself_is_killed_it_is_told_and_the_sweep_goes_on_from_its_checkpoints(
+    part: str, file: Path, tmp_path: Path, is_long: bool
+) -> None:
+    if part != "raylet" and not is_long:
+        pytest.skip("may take a minute: make test-faults")
+    undisturbed = tmp_path / "undisturbed"
+    slow = ["--set", "train.epochs=24", "--set", "search.space.model.how=[notes_its_process]"]
+    here("run", file, "--storage", undisturbed, "--executor", "inline", *slow)
+    with started("run", file, "--storage", tmp_path, *slow) as process:
+        until(lambda: list(tmp_path.glob("broken/trials/*/history.json")) != [], process)
+        own = [one for one in children(process.pid) if Path(f"/proc/{one}/comm").read_text() == f"{part}\n"]
+        os.kill(own[0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=150)
+    assert process.returncode == 3, errors
+    assert "Ray on this machine has ended" in errors
+    assert "sweeper resume" in errors
+    assert "Traceback" not in errors
+    sweeper("resume", "broken", "--storage", tmp_path)
     assert table(tmp_path, "broken") == table(undisturbed, "broken")
     check_mlflow(tmp_path, 4)
 
