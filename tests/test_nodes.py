@@ -227,7 +227,7 @@ def test_a_module_that_a_network_imports_when_it_is_built_is_taken_along_before(
 
 @pytest.mark.parametrize(
     ("saved_epochs", "survives"),
-    [((0,), True), ((0, 3, 5, 9), True), ((0, 0), True), ((0, 0, 0), False)],
+    [((0,), True), ((0, 3, 5, 9, 11), True), ((0,) * 3, True), ((0, 0, 3, 3, 3), True), ((0,) * 4, False)],
 )
 def test_lost_nodes_use_up_patience_only_where_a_trial_gets_no_further(
     saved_epochs: tuple[int, ...], survives: bool, tmp_path: Path

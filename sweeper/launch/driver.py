@@ -20,6 +20,7 @@ from sweeper.trial_folder import CHECKPOINT, CheckpointError
 
 FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
 DAMAGED, DAMAGED_CHECKPOINT = (f"{kind.__module__}.{kind.__qualname__}: " for kind in (StoreError, CheckpointError))
+MOST_LOSSES = 2
 STORAGE_OUT = f"{UnreachableError.__module__}.{UnreachableError.__qualname__}: "
 
 
@@ -60,7 +61,7 @@ class Driver:
         self.trouble: str | None = None
         self.saved_epochs: dict[str, int] = {}
         self.tries: Counter[str] = Counter()
-        self.lost_at: dict[str, int] = {}
+        self.losses: dict[str, tuple[int, int]] = {}
         self.again: deque[Trial] = deque()
         self.best: tuple[tuple[float, int], str] | None = None
 
@@ -173,7 +174,7 @@ class Driver:
     def fail(self, trial: Trial, error: str, is_own: bool = True) -> None:
         """Take in that a trial broke, with its traceback: it is tried again from its checkpoint, or has failed for good.
 
-        What its node did, not itself (`is_own`), counts as a try only where the trial has got no further since the last time.
+        What its node or Ray did, not itself (`is_own`), counts as a try only from the third time on that it has got no further.
         Settings that do not fit the images are not tried again.
         A trial that failed for good keeps its checkpoint, for `resume --retry-failed`. One that ran out of memory on a
         GPU that it shared was not at fault: it is tried again alone, once, whatever `max_retries` says. One whose latest
@@ -206,10 +207,8 @@ class Driver:
             self._try_again(trial, f"{told} (now alone on a GPU)")
             return
         saved = self.saved_epochs.get(trial.key, 0)
-        if is_own or self.lost_at.get(trial.key, -1) >= saved:
+        if is_own or self._is_lost_again(trial.key, saved):
             self.tries[trial.key] += 1
-        if not is_own:
-            self.lost_at[trial.key] = saved
         if self.tries[trial.key] <= self.experiment.resources.max_retries and not is_of_settings(error):
             self._try_again(trial, told)
             return
@@ -219,6 +218,13 @@ class Driver:
         )
         folder.write_result(result)
         self.end(trial, result)
+
+    def _is_lost_again(self, key: str, saved: int) -> bool:
+        """Note that a trial was lost, with the epoch to go on from; whether it has got no further for too many times."""
+        epoch, times = self.losses.get(key, (-1, 0))
+        times = times + 1 if epoch >= saved else 1
+        self.losses[key] = saved, times
+        return times > MOST_LOSSES
 
     def _try_again(self, trial: Trial, told: str) -> None:
         self._drop(trial)

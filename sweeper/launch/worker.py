@@ -8,6 +8,7 @@ import ray
 import torch
 from ray import tune
 
+from sweeper.launch.answers import LostAnswersError
 from sweeper.launch.looking import versions_here
 from sweeper.launch.nodes import skew
 from sweeper.launch.work import Work
@@ -33,7 +34,10 @@ def train(key: str, work: Work) -> None:
 
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         tune.report({"node": node, "rows": rows, "saved_epoch": saved_epoch})
-        return Answer(ray.get(work.answers.get.remote(trial.key, int(rows[-1]["epoch"]), identity)))
+        answer = ray.get(work.answers.get.remote(trial.key, int(rows[-1]["epoch"]), identity))
+        if answer is None:
+            raise LostAnswersError("the process that holds the driver's answers was started anew")
+        return Answer(answer)
 
     try:
         fit(trial, opened, work.experiment, report)
