@@ -177,17 +177,20 @@ def largest_shapes(shapes: Iterable[Settings]) -> list[Settings]:
 def _fastest_threads(sweeping: Sweeping, place: Place) -> int:
     if place.cores == 1 or sweeping.experiment.resources.max_concurrent == 1:
         return place.cores
-    settings = next(sweeping.settings_left(), None)
-    if settings is None:  # all have ended, and what was decided for them is gone
+    models = sweeping.models()
+    if not models:  # all have ended, and what was decided for them is gone
         return 1
-    arguments = [sweeping.experiment, settings, place.cores]
+    arguments = [sweeping.experiment, models, place.cores]
     return int(place.call(fastest_threads, arguments, cpus=place.cores, gpus=0))
 
 
-def fastest_threads(experiment: Experiment, settings: Settings, cores: int) -> int:
-    """All cores for one trial, or one core for each of several: whichever trains more images a second here."""
-    from sweeper.training.calibrate import is_one_on_all_faster
+def fastest_threads(experiment: Experiment, models: Sequence[Settings], cores: int) -> int:
+    """All cores for one trial, or one core for each of several: whichever trains each of the models on an image sooner here."""
+    from sweeper.training.calibrate import MARGIN, seconds_an_image
 
-    dataset = prepare_at(experiment.data, settings.data)
-    machine = decide(kind_here("cpu"), 1, 1)
-    return cores if is_one_on_all_faster(settings, dataset, split(dataset, settings.data.split), machine, cores) else 1
+    machine, seconds = decide(kind_here("cpu"), 1, 1), []
+    for settings in models:
+        dataset = prepare_at(experiment.data, settings.data)
+        seconds.append(seconds_an_image(settings, dataset, split(dataset, settings.data.split), machine, cores))
+    one_on_all, one_on_each = map(sum, zip(*seconds, strict=True))
+    return cores if MARGIN * one_on_all < one_on_each else 1

@@ -6,15 +6,16 @@ from itertools import islice
 
 from sweeper.data import Excluded, passed_over, prepare_at
 from sweeper.data.split import told_unused
-from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Tracking
+from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Tracking, to_plain
 from sweeper.reading import write_experiment
 from sweeper.redaction import without_password
 from sweeper.search import Search, goes_on
 from sweeper.space import Space, setting_steps
 from sweeper.store import Record, Sweep
-from sweeper.trial import settings_for
+from sweeper.trial import canonical_json, settings_for
 
 MAX_CELLS = 2000
+MAX_MODELS = 12
 COSTLY = ("batch_size", "epochs", "optimizer", "precision", "ema")
 
 
@@ -22,6 +23,12 @@ def is_costly(axis: str) -> bool:
     """Whether an axis changes what a trial takes of a machine."""
     section, *setting = setting_steps(axis)
     return section in ("model", "data") or setting[0] in COSTLY
+
+
+def changes_model(axis: str) -> bool:
+    """Whether an axis changes the model, or how many classes and pixels it is built for."""
+    steps = setting_steps(axis)
+    return steps[0] == "model" or steps in (*CHOOSING_IMAGES, ("data", "image_size"), ("data", "crop_size"))
 
 
 class Fingerprints:
@@ -77,6 +84,17 @@ class Sweeping:
             yield from self.settings_left()
             return
         yield from islice(self._over(matters), MAX_CELLS)
+
+    def models(self) -> list[Settings]:
+        """A trial of each distinct model and size of image that is left, or that a sampler may draw; the first twelve."""
+        # A grid of 10,000 cells takes seconds to walk; where no axis changes the model or its images, one cell tells of all.
+        is_one = not any(map(changes_model, Space.of(self.experiment.search).names))
+        distinct: dict[tuple[str, int], Settings] = {}
+        for settings in islice(self.shapes(changes_model), 1 if is_one else None):
+            distinct.setdefault((canonical_json(to_plain(settings.model)), settings.data.input_size), settings)
+            if len(distinct) == MAX_MODELS:
+                break
+        return list(distinct.values())
 
     def excluded(self) -> tuple[Excluded, ...]:
         """The images that some trial leaves out because they cannot be decoded; each choice of images is prepared for it."""

@@ -14,8 +14,10 @@ MARGIN = 1.1
 a little more than processes do."""
 
 
-def is_one_on_all_faster(settings: Settings, dataset: Dataset, indices: Indices, machine: Machine, cores: int) -> bool:
-    """Whether one trial on `cores` threads trains more images a second than `cores` trials on one thread each."""
+def seconds_an_image(
+    settings: Settings, dataset: Dataset, indices: Indices, machine: Machine, cores: int
+) -> tuple[float, float]:
+    """How long an image takes to train on, by one trial on `cores` threads and by `cores` trials on one thread each."""
 
     def images_per_second(threads: int) -> float:
         return measure(settings, dataset, indices, replace(machine, threads=threads)).images_per_second
@@ -23,4 +25,4 @@ def is_one_on_all_faster(settings: Settings, dataset: Dataset, indices: Indices,
     one_on_all = images_per_second(cores)
     with ThreadPoolExecutor(cores) as pool:
         one_on_each = sum(pool.map(images_per_second, [1] * cores))
-    return one_on_all > MARGIN * one_on_each
+    return 1 / one_on_all, 1 / one_on_each
