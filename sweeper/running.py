@@ -42,6 +42,15 @@ class Ended(NamedTuple):
     records: Sequence[Record] | None = None
 
 
+class Way(NamedTuple):
+    """Where trials run and are published, and the command that goes on with them there."""
+
+    executor: str
+    address: str | None
+    uri: str
+    again: str
+
+
 def run_sweep(
     sweep: Sweep,
     experiment: Experiment,
@@ -62,7 +71,7 @@ def run_sweep(
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
         sweeping = replace(sweeping, note=partial(_note, sweeping, weights, console))
         again = sweep.command("resume", _given(executor, address, uri))
-        uri = tracking_uri(uri, experiment, sweep.storage.url)
+        way = Way(executor, address, tracking_uri(uri, experiment, sweep.storage.url), again)
         search = sweeping.search(1)
         if search.is_exhausted:
             _tell_others(sweeping, search, console)
@@ -71,11 +80,10 @@ def run_sweep(
             counts = Counter(record.state for record in records)
             console.print(f"nothing to run: {_told(counts)} in {sweep.folder.url}")
             _tell_failed(counts, again, console)
-            is_done = is_published(sweep, sweeping.records, uri)
-            unpublished = [] if is_done else publish(sweep, experiment, sweeping.records, uri, console, is_new=True)
+            is_done = is_published(sweep, sweeping.records, way.uri)
+            unpublished = [] if is_done else publish(sweep, experiment, sweeping.records, way.uri, console, is_new=True)
             return Ended(_code(counts, unpublished), records)
-        stopping = stopping or Stopping()
-        return _run(sweeping, search, weights, uri, executor, address, console, stopping, at_last, again)
+        return _run(sweeping, search, weights, way, console, stopping or Stopping(), at_last)
 
 
 def _given(executor: str, address: str | None, uri: str | None) -> dict[str, str | None]:
@@ -103,23 +111,20 @@ def _run(
     sweeping: Sweeping,
     search: Search,
     weights: Mapping[str, ByClass],
-    uri: str,
-    executor: str,
-    address: str | None,
+    way: Way,
     console: Console,
     stopping: Stopping,
     at_last: ExitStack,
-    again: str,
 ) -> Ended:
     sweep, experiment = sweeping.sweep, sweeping.experiment
-    if executor == "ray" and address not in (None, "local"):
-        check_answers(str(address))
+    if way.executor == "ray" and way.address not in (None, "local"):
+        check_answers(str(way.address))
     set_up()
-    has_torch = executor == "inline" or "torch" in sys.modules or bool(user_models(experiment))  # now or soon
+    has_torch = way.executor == "inline" or "torch" in sys.modules or bool(user_models(experiment))  # now or soon
     apart = at_last.enter_context(Apart(is_here=has_torch, rest=DRAWING))
-    if executor == "ray":
+    if way.executor == "ray":
         apart.begin("torch")
-        import_ray(address)  # meanwhile
+        import_ray(way.address)  # meanwhile
     check_splits(sweeping)
     check_models(sweeping, apart)
     if passed_over := sweeping.passed_over():
@@ -127,18 +132,18 @@ def _run(
     for told in sweeping.unused():
         console.print(told, markup=False)
     _tell_others(sweeping, search, console)
-    publisher = Publisher(uri, sweep, experiment)
+    publisher = Publisher(way.uri, sweep, experiment)
     ended = Counter(record.state for record in sweeping.own(search) if record.result and not sweeping.goes_on(record))
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
     try:
         with View(console, experiment, search.total, ended) as view:
-            stop = run(sweeping, executor, address, [view, publisher], console.print, stopping, apart)
+            stop = run(sweeping, way.executor, way.address, [view, publisher], console.print, stopping, apart)
         if stop is None:
             everything = sweep.all_records()
             unpublished = finish(publisher, sweep, experiment, everything, console, is_new=True, call=apart)
             records = sweep.asked_for(everything)
             counts = Counter(record.state for record in records)
-            _tell_failed(counts, again, console)
+            _tell_failed(counts, way.again, console)
             return Ended(_code(counts, unpublished), records)
     except Stopped:
         _keep(sweeping, search, weights)  # nothing has refused it: `resume` is to find it
@@ -152,7 +157,7 @@ def _run(
     if stop.trouble:
         lost = "; what is saved stays"
         console.print(stop.trouble, style="red", markup=False)
-    console.print(f"stopped{lost}. Go on with: {again}{RETRY if sweeping.retry_failed else ''}")
+    console.print(f"stopped{lost}. Go on with: {way.again}{RETRY if sweeping.retry_failed else ''}")
     publisher.leave()
     code = stop.code or FAILED
     if stop.has_lost_head:
