@@ -106,7 +106,7 @@ def of_ended(storage: Path, trials: int) -> Iterator[tuple[str, Spent]]:
         note_as_published(sweep, tracking_uri(None, experiment, str(storage)))
     yield "plan, all done", spent(storage, ["plan", str(file)])
     yield "resume, all done", spent(storage, ["resume", name])
-    yield "results", spent(storage, ["results", name, "--top", "20"])
+    yield "results", spent(storage, ["results", name])
     for form in FORMATS:
         yield f"export {form}", spent(storage, ["export", name, "-o", f"{page}.{form}", "--format", form])
     for table in TABLES:
