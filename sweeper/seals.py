@@ -3,11 +3,14 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 _JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
 _TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
+
+_TEXT_MARKS = re.compile(rb"Written by sweeper|sha256: |[0-9a-f]{24}")  # what is left of them when both are damaged
 
 
 def sealed_json(value: Mapping[str, Any]) -> bytes:
@@ -35,8 +38,9 @@ def sealed_text(text: str) -> bytes:
 def opened_text(content: bytes) -> str | None:
     """What `sealed_text` was given, or a text by another hand; None when a bit of ours has changed."""
     body, seal, rest = content.rpartition(_TEXT_SEAL)
-    is_torn = not seal and content[: len(_TEXT_HEAD)] == _TEXT_HEAD[: len(content)]
-    if is_torn or (seal and rest != _digest(body) + b"\n"):
+    is_torn = content[: len(_TEXT_HEAD)] == _TEXT_HEAD[: len(content)]
+    is_ours = is_torn or _TEXT_MARKS.search(content[: 2 * len(_TEXT_HEAD)]) or _TEXT_MARKS.search(content[-100:])
+    if (seal and rest != _digest(body) + b"\n") or (is_ours and not seal):
         return None
     try:
         return (body if seal else content).decode().removeprefix(_TEXT_HEAD.decode())

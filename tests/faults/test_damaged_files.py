@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweeper.seals import opened_text, sealed_text
 from sweeper.store import Machine, Result, StoreError, Sweep
 from sweeper.trial import TrialState
 from tests.command import check_mlflow, here, table
@@ -69,6 +70,18 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(name: str, tmp_path: Path, 
             flipped.hypothesis.inner_test(bit)
     else:
         flipped()
+
+
+def test_an_experiment_damaged_at_both_of_its_ends_is_not_taken_for_one_by_another_hand() -> None:
+    """Its first line and its last say that it is sweeper's; each byte of the one is spoilt with each of the other."""
+    sealed = sealed_text(EXPERIMENT)
+    head, end = sealed.index(b"\n") + 1, sealed.rindex(b"# sha256")
+    for first in range(head):
+        for last in range(end, len(sealed)):
+            spoilt = bytearray(sealed)
+            spoilt[first], spoilt[last] = 0, 0
+            assert opened_text(bytes(spoilt)) is None, (first, last)
+    assert opened_text(sealed) == opened_text(EXPERIMENT.encode()) == EXPERIMENT
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -63,7 +63,7 @@ def test_a_sweep_that_is_read_all_the_while_ends_alike_and_readers_see_nothing_w
     final = {row["key"]: row for row in rows(alike)}
     words = ("run", undisturbed / "grid.yaml", "--storage", tmp_path, "--executor", executor, *slower)
     with started(*words) as process:
-        until((tmp_path / "grid" / "machine.json").exists, process)
+        until((tmp_path / "grid" / "experiment.yaml").exists, process)
         while process.poll() is None:
             for reader in READERS:
                 assert "Traceback" not in here(*reader, "--storage", tmp_path).stderr
