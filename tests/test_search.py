@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sweeper import experiment as tables
 from sweeper.experiment import Data, Experiment, Objective, named_of, to_plain
 from sweeper.reading import read_experiment
-from sweeper.search import Search, goes_on
+from sweeper.search import MAX_MISSES, Search, goes_on
 from sweeper.search import study as pieces
 from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json
@@ -459,6 +459,25 @@ def test_what_the_file_no_longer_asks_for_is_left_out() -> None:
     search = world.search()
     assert (len(search.known), search.total) == (1, 2)
     assert [(t.number, t.cell["lr"]) for t in asked(search)] == [(3, 0.4)]
+
+
+@pytest.mark.parametrize("method", ["random", "tpe", "qmc", "cmaes"])
+def test_however_many_trials_a_changed_file_leaves_out_a_sampler_draws_all_of_its_own(method: str) -> None:
+    trials, space = MAX_MISSES + 1, "{lr: {log_uniform: [0.001, 1]}, momentum: {uniform: [0, 0.9]}}"
+    before = experiment(f"{{method: {method}, trials: {trials}, space: {space}}}")
+    first, others = Search(before, fingerprint, window=1), []
+    while trial := first.ask():
+        end(first, trial)
+        others.append(Record(trial, TrialState.WAITING))
+    now = replace(before, train=replace(before.train, epochs=EPOCHS + 1), search=replace(before.search, trials=3))
+    search = Search(now, fingerprint, others, window=1)
+    for number in range(trials, trials + 3):
+        trial = search.ask()
+        assert trial
+        assert trial.number == number
+        end(search, trial)
+    assert len(search.others) == trials
+    assert search.is_exhausted
 
 
 def test_a_trial_whose_folder_was_removed_is_asked_for_again_under_a_new_number() -> None:

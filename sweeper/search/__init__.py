@@ -201,6 +201,7 @@ class Search:
         if cell is None:
             self.others.add(trial.key)
             self._fill(trial.number)
+            self.misses = 0  # a trial all the same, though of another file: no draw was in vain
             return
         trial = replace(trial, cell=cell)
         record = replace(record, trial=trial)
