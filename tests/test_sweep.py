@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sweeper.hardware import cores_here
 from sweeper.reading import read_experiment
 from sweeper.running import run_sweep
 from sweeper.stopping import Stopping
@@ -148,6 +149,18 @@ def test_a_signal_to_all_processes_saves_and_stops(
     assert not list(tmp_path.glob("grid/trials/*/result.json"))
     begun = len(list(tmp_path.glob("grid/trials/*")))
     assert check_mlflow(tmp_path, begun) == {"KILLED": begun + 1}
+
+
+def test_after_ctrl_c_no_trial_begins_that_waited_for_room(file: Path, tmp_path: Path) -> None:
+    one_at_a_time = ("--set", f"resources.cpus_per_trial={cores_here()}", "--set", "pruning=null")
+    with started("run", file, "--storage", tmp_path, *SLOW, *one_at_a_time) as process:
+        until(lambda: bool(list(tmp_path.glob("grid/trials/*/history.json"))), process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130
+    assert "stopping: 1 running trials end their epoch and save" in errors
+    assert len(list(tmp_path.glob("grid/trials/*/trial.json"))) > 1
+    assert len(list(tmp_path.glob("grid/trials/*/history.json"))) == 1
 
 
 @pytest.mark.parametrize("retry_failed", [False, True])

@@ -146,7 +146,7 @@ def _run(driver: Driver, execute: Callable[[Driver], None], stopping: Stopping, 
     if stopping.received or driver.trouble:
         for listener in driver.listeners:  # before Ray is left, which on a busy machine takes seconds
             listener.stopped()
-        return Stop(stopping.code if stopping.received else None, driver.trouble, len(driver.running))
+        return Stop(stopping.code if stopping.received else None, driver.trouble, driver.training)
     return None
 
 

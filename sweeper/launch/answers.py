@@ -20,8 +20,9 @@ class Answers:
         self.is_halting = False
         self.own = secrets.token_hex(4)
 
-    def identity(self) -> str:
-        return self.own
+    def begin(self) -> str | None:
+        """The identity, for a trial that begins; None where none is to begin any more."""
+        return None if self.is_halting else self.own
 
     def set(self, key: str, epoch: int, answer: str) -> None:
         self.stops[key, epoch] = answer

@@ -53,7 +53,7 @@ class Driver:
         self.shares_gpus = shares_gpus
         self.at_last = at_last
         self.alone: set[str] = set()
-        self.awaited: set[str] = set()
+        self.waiting: set[str] = set()
         self.sweep, self.experiment, self.search, self.listeners = sweep, experiment, search, listeners
         self.histories: dict[str, tuple[Row, ...]] = {}
         self.running: dict[str, Trial] = {}
@@ -72,7 +72,12 @@ class Driver:
             self.halt_deadline or math.inf, now + (math.inf if grace_seconds is None else grace_seconds)
         )
         if not was_halted:  # a signal may have interrupted a line that is being written: told beside it
-            threading.Thread(target=self._tell_halting, args=(len(self.running),), name="telling").start()
+            threading.Thread(target=self._tell_halting, args=(self.training,), name="telling").start()
+
+    @property
+    def training(self) -> int:
+        """How many of the running trials have got what they run on."""
+        return len(self.running.keys() - self.waiting)
 
     def _tell_halting(self, running: int) -> None:
         for listener in self.listeners:
@@ -93,7 +98,7 @@ class Driver:
         While a trial waits for a GPU of its own there is none: those that start would share what becomes free.
         """
         limit = self.experiment.resources.max_concurrent
-        if self.is_halted or self.awaited or (limit is not None and len(self.running) >= limit):
+        if self.is_halted or self.alone & self.waiting or (limit is not None and len(self.running) >= limit):
             return None
         trial = self.again.popleft() if self.again else self.search.ask()
         if self.at_last and self.search.is_exhausted:
@@ -106,8 +111,7 @@ class Driver:
         if self.is_halted:
             return None
         self.running[trial.key] = trial
-        if trial.key in self.alone:
-            self.awaited.add(trial.key)
+        self.waiting.add(trial.key)
         for listener in self.listeners:
             listener.started(trial)
         return trial
@@ -139,7 +143,7 @@ class Driver:
 
     def begin(self, key: str) -> None:
         """Take in that a trial has got what it runs on."""
-        self.awaited.discard(key)
+        self.waiting.discard(key)
 
     def report(self, trial: Trial, rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         """Take in epochs of a running trial; the answer goes back to it. An earlier try's later rows are forgotten."""

@@ -18,6 +18,7 @@ def _run(driver: Driver, trial: Trial) -> None:
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         return driver.report(trial, rows, saved_epoch)
 
+    driver.begin(trial.key)
     try:
         result = fit(trial, driver.sweep, driver.experiment, report)
     except (Exception, SystemExit):  # whatever a user's model raises is that trial's failure, not the sweep's

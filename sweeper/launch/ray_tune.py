@@ -203,7 +203,7 @@ class _Ending(_Unsaved, TrialProgressCallback):
         if not self.has_told_halt:
             self.answers.halt.remote()
             self.has_told_halt = True
-        if time.monotonic() > self.driver.halt_deadline or not self.driver.running:
+        if time.monotonic() > self.driver.halt_deadline or not self.driver.training:
             raise _HaltError
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:

@@ -30,7 +30,9 @@ def train(key: str, work: Work) -> None:
     if why := (work.versions and skew(work.versions, _versions())) or told_unfit(opened.machine()):
         tune.report({"node": node, "unfit": why})
         raise RuntimeError(why)  # or Tune would let this worker have the next trial
-    trial, identity = opened.trial(key).read_trial(), ray.get(work.answers.identity.remote())
+    trial, identity = opened.trial(key).read_trial(), ray.get(work.answers.begin.remote())
+    if identity is None:
+        return
 
     def report(rows: tuple[Row, ...], saved_epoch: int) -> Answer:
         tune.report({"node": node, "rows": rows, "saved_epoch": saved_epoch})
