@@ -42,7 +42,7 @@ def user_callable(path: str) -> Callable[..., Any]:
                 "that folder to PYTHONPATH"
             ) from error
         raise ModelError(f"{path}: {module_name} imports {error.name!r}, which is not installed here") from error
-    except Exception as error:  # whatever the user's own file raises
+    except (Exception, SystemExit) as error:  # whatever the user's own file raises
         told, place = traceback.format_exception_only(error), traceback.extract_tb(error.__traceback__)[-1]
         where = "" if isinstance(error, SyntaxError) else f" ({place.filename}, line {place.lineno})"
         raise ModelError(f"{path}: {module_name} cannot be imported: {''.join(told).strip()}{where}") from error

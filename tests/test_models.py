@@ -214,6 +214,7 @@ def test_a_model_that_is_not_there_is_told_in_a_sentence(path: str, words: str) 
             r"cannot be imported: AttributeError: .*no_such_thing.*broken_net.py, line 2",
         ),
         ("import math\ndef net(:\n", r"cannot be imported: .*broken_net.py\", line 2(.|\n)*SyntaxError"),
+        ("import sys\nsys.exit(0)\n", r"cannot be imported: SystemExit: 0 .*broken_net.py, line 2"),
         ("import no_such_package.of_theirs\n", "broken_net imports 'no_such_package', which is not installed"),
     ],
 )

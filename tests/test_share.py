@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sweeper.experiment import Resources
-from sweeper.launch.share import Place, ResourcesError, Share, share_of
+from sweeper.launch.share import Place, ResourcesError, Share, here, share_of
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import read_experiment
 from sweeper.store import Machine, Result, Sweep
@@ -77,3 +77,14 @@ def test_auto_is_decided_once_and_then_kept(tmp_path: Path) -> None:
     assert share_of(wanted).cpus in (1, len(os.sched_getaffinity(0)))
     wanted.sweep.write_machine(MACHINE)
     assert share_of(wanted).cpus == MACHINE.threads
+
+
+@pytest.mark.parametrize("breaks", ["[false, true]", "[true]"])
+def test_a_model_that_breaks_as_it_is_measured_is_left_to_its_own_trials(
+    breaks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEPER_TEST_BROKEN", str(tmp_path))
+    text = FILE.replace("linear", "fragile") + "resources: {cpus_per_trial: auto, gpus_per_trial: 0}\n"
+    experiment = read_experiment(f"{text}search: {{space: {{model.breaks: {breaks}}}}}", "shared.yaml")
+    wanted = Sweeping.of(Sweep(str(tmp_path), "shared"), experiment)
+    assert share_of(wanted, replace(here(wanted), cores=2)).cpus in (1, 2)

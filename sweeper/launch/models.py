@@ -35,6 +35,6 @@ def build_all(models: Sequence[tuple[str, Mapping[str, Any], int, int]]) -> None
             failing = f"takes no images of {size} px"
             with torch.no_grad():
                 network(torch.zeros(2, 3, size, size))
-        except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing has begun
+        except (Exception, SystemExit) as error:  # whatever a model raises is the user's to see, and nothing has begun
             told = canonical_json({"name": name, **arguments})
             raise UnbuildableError(f"model {told} {failing}: {type(error).__name__}: {error}") from error

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from sweeper.apart import Call, directly
 from sweeper.data import prepare_at
@@ -16,6 +18,7 @@ from sweeper.trial import canonical_json
 
 MAX_MEASURED = 12
 PRECISIONS = ("bfloat16", "auto", "float32")  # `auto` may be either of the others
+T = TypeVar("T")
 
 
 class ResourcesError(ValueError):
@@ -135,11 +138,10 @@ def trials_a_gpu(experiment: Experiment, shapes: Sequence[Settings], cpus: int, 
     """As many trials as this GPU's memory holds and its idle time is worth, by a few steps of each shape; and why."""
     from sweeper.training import packing
 
-    machine, demands = decide(kind_here("cuda"), cpus, 1), []
-    for settings in shapes:
-        dataset = prepare_at(experiment.data, settings.data)
-        indices = split(dataset, settings.data.split)
-        demands.append(packing.demand_of(settings, dataset, indices, machine, packing.CudaMeter()))
+    machine, meter = decide(kind_here("cuda"), cpus, 1), packing.CudaMeter()
+    demands = _of_each(experiment, shapes, partial(packing.demand_of, machine=machine, meter=meter))
+    if not demands:
+        return 1, ""
     free = packing.free_mebibytes()
     places = packing.trials_a_gpu(demands, free, min(most, packing.MOST))
     return places, packing.told(demands, free, places)
@@ -188,9 +190,20 @@ def fastest_threads(experiment: Experiment, models: Sequence[Settings], cores: i
     """All cores for one trial, or one core for each of several: whichever trains each of the models on an image sooner here."""
     from sweeper.training.calibrate import MARGIN, seconds_an_image
 
-    machine, seconds = decide(kind_here("cpu"), 1, 1), []
-    for settings in models:
-        dataset = prepare_at(experiment.data, settings.data)
-        seconds.append(seconds_an_image(settings, dataset, split(dataset, settings.data.split), machine, cores))
+    machine = decide(kind_here("cpu"), 1, 1)
+    seconds = _of_each(experiment, models, partial(seconds_an_image, machine=machine, cores=cores))
+    if not seconds:
+        return 1
     one_on_all, one_on_each = map(sum, zip(*seconds, strict=True))
     return cores if MARGIN * one_on_all < one_on_each else 1
+
+
+def _of_each(experiment: Experiment, trials: Sequence[Settings], measure: Callable[..., T]) -> list[T]:
+    """What is measured of each of these trials; nothing of one that breaks, which fails by itself when its turn comes."""
+    found = []
+    for settings in trials:
+        dataset = prepare_at(experiment.data, settings.data)
+        indices = split(dataset, settings.data.split)
+        with suppress(Exception, SystemExit):  # whatever a user's model raises
+            found.append(measure(settings, dataset, indices))
+    return found

@@ -12,6 +12,7 @@ import pytest
 
 from sweeper.causes import cause, is_out_of_gpu_memory
 from sweeper.launch import Driver, Sweeping
+from sweeper.launch.models import UnbuildableError, build_all
 from sweeper.launch.share import Share
 from sweeper.processes import children, descendants
 from sweeper.reading import read_experiment
@@ -359,3 +360,8 @@ def test_a_model_that_no_trial_can_build_is_told_before_anything_runs(file: Path
     done = sweeper("run", file, "--storage", tmp_path, *broken_in("at_build"), expect=2)
     assert "cannot be built: ValueError: at_build is built wrong" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_ends_its_process_as_it_is_built_is_told_as_any() -> None:
+    with pytest.raises(UnbuildableError, match=r'"sys:exit"} cannot be built: SystemExit: 3'):
+        build_all([("sys:exit", {}, 3, 8)])

@@ -246,7 +246,8 @@ from sweeper.processes import descendants
 
 _, connection = import_ray(None)
 with connection.cluster(None):
-    print([one for one in descendants(os.getpid()) if Path(f"/proc/{one}/cmdline").read_bytes().startswith(b"ray::IDLE")])
+    names = {one: Path(f"/proc/{one}/cmdline").read_bytes() for one in descendants(os.getpid())}
+print([one for one, name in names.items() if name.startswith(b"ray::IDLE")])
 """
 
 
