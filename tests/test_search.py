@@ -651,6 +651,12 @@ def test_a_trial_starts_only_when_those_a_window_back_have_ended(window: int) ->
     assert [trial.number for trial in asked(search)] == list(range(window, 2 * window))
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_every_worker_has_a_trial_before_the_first_has_ended(method: str) -> None:
+    search = Search(experiment(METHODS[method]), fingerprint, window=24)
+    assert all(search.ask() for _ in range(12))
+
+
 def test_a_grid_without_a_pruner_waits_for_nobody() -> None:
     search = Search(experiment(), fingerprint, window=1)
     assert len(asked(search)) == search.total

@@ -117,7 +117,13 @@ def make_sampler(method: str, base: int, number: int) -> optuna.samplers.BaseSam
             return samplers.TPESampler(seed=seed)
         case "qmc":
             return samplers.QMCSampler(
-                scramble=True, seed=base, warn_asynchronous_seeding=False, warn_independent_sampling=False
+                scramble=True,
+                seed=base,
+                independent_sampler=samplers.RandomSampler(
+                    seed=seed
+                ),  # its own would draw one cell until a trial has ended
+                warn_asynchronous_seeding=False,
+                warn_independent_sampling=False,
             )
         case "cmaes":
             return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
