@@ -158,7 +158,7 @@ def _cost(settings: Settings, experiment: Experiment, share: Share) -> Cost:
     indices, machine = split(dataset, settings.data.split), decide(kind_here(share.device), share.cpus, 1)
     try:
         return measure(settings, dataset, indices, machine)
-    except Exception as error:  # whatever a model raises: here it is the user's to see, and nothing is lost
+    except (Exception, SystemExit) as error:  # whatever a model raises is the user's to see, and nothing is lost
         told = f"{type(error).__name__}: {error}"
         raise PlanError(f"model {canonical_json(to_plain(settings.model))} cannot be trained: {told}") from error
 

@@ -122,6 +122,7 @@ class Driver:
             folder.write_trial(trial)
         if trial.key in self.search.reopened:
             folder.reopen()
+            self.search.reopened.remove(trial.key)
 
     @contextmanager
     def storing(self, trial: Trial) -> Iterator[None]:

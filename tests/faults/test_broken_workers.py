@@ -157,6 +157,24 @@ def test_a_worker_that_dies_after_the_result_of_its_trial_costs_nothing(file: Pa
     assert [(record.trial.number, record.state) for record in driver.sweep.records()] == [(0, TrialState.COMPLETE)]
 
 
+def test_what_a_worker_out_of_reach_still_ends_is_not_taken_back(file: Path, tmp_path: Path) -> None:
+    """Of a trial that had failed and is tried again; its worker was taken for lost."""
+    first = a_driver(tmp_path, SWEEP, shares_gpus=False)
+    trial = first.next_trial()
+    assert trial
+    folder = first.sweep.trial(trial.key)
+    folder.write_result(Result(TrialState.FAILED, error="ValueError: 1", artifacts={}))
+    sweeping = Sweeping.of(first.sweep, first.experiment, retry_failed=True)
+    driver = Driver(first.sweep, first.experiment, sweeping.search(1), [])
+    again = driver.next_trial()
+    assert again
+    assert (again.key, folder.exists("result.json")) == (trial.key, False)
+    driver.fail(again, "its node cannot be reached", is_own=False)
+    folder.write_result(Result(TrialState.COMPLETE, summary={"val/top1": 1.0}, artifacts={}))
+    assert driver.next_trial() == again
+    assert folder.read_result().state is TrialState.COMPLETE
+
+
 def in_the_way(place: Path) -> None:
     """A file where a trial's folder is to be."""
     if place.exists():
