@@ -116,12 +116,12 @@ def make_sampler(method: str, base: int, number: int) -> optuna.samplers.BaseSam
         case "tpe":
             return samplers.TPESampler(seed=seed)
         case "qmc":
+            # Until a trial has ended; Optuna's own choice would draw one cell again and again.
+            first = samplers.RandomSampler(seed=seed)
             return samplers.QMCSampler(
                 scramble=True,
                 seed=base,
-                independent_sampler=samplers.RandomSampler(
-                    seed=seed
-                ),  # its own would draw one cell until a trial has ended
+                independent_sampler=first,
                 warn_asynchronous_seeding=False,
                 warn_independent_sampling=False,
             )
