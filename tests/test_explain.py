@@ -1,5 +1,6 @@
 """`sweeper explain --augment`: the picture that it draws, and what it says when it cannot."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from command import sweeper
 from PIL import Image
 
-from sweeper.data import default_cache, prepare
+from sweeper.data import ClassName, default_cache, prepare
 from sweeper.data.split import split
 from sweeper.experiment import Data
 from sweeper.training.sheet import CAPTION, CELL, GAP, SheetError, augmented_sheet, write_sheet
@@ -60,6 +61,22 @@ def test_fewer_classes_than_rows_show_several_images_of_each() -> None:
     dataset = prepare(data, default_cache())
     sheet = augmented_sheet(data, dataset, split(dataset, data.split), rows=6, draws=1)
     assert len({cell(sheet, row, 0).tobytes() for row in range(6)}) == 6
+
+
+def named_sheet(name: str) -> Image.Image:
+    data = Data("digits", image_size=16, classes=2, augment=())
+    dataset = prepare(data, default_cache())
+    named = replace(dataset, classes=(ClassName(name, "n01"),) * 2)
+    return augmented_sheet(data, named, split(dataset, data.split), rows=2, draws=1)
+
+
+@pytest.mark.parametrize(("name", "drawn"), [("caf\u00e9", "cafe"), ("\u65e5\u672c", "n01")])
+def test_a_class_is_written_as_far_as_the_font_can_draw_it_else_by_its_id(name: str, drawn: str) -> None:
+    assert named_sheet(name).tobytes() == named_sheet(drawn).tobytes() != named_sheet("other").tobytes()
+
+
+def test_a_name_that_is_wider_than_the_sheet_is_cut() -> None:
+    assert (np.asarray(named_sheet("w" * 60))[:, -GAP:] == 255).all()
 
 
 def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:

@@ -12,11 +12,14 @@ from sweeper.data import Dataset
 from sweeper.data.split import Indices
 from sweeper.experiment import Data
 from sweeper.training.augment import draw
+from sweeper.training.drawing import cut
 from sweeper.training.examples import spread
 from sweeper.training.feed import Feed
 from sweeper.training.mixing import draw_mixes
+from sweeper.training.pictures import drawn_name
 
 CELL, GAP, CAPTION = 96, 4, 14
+FONT = 10  # pixels, of Pillow's own font where none is named
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 
 
@@ -30,7 +33,7 @@ def augmented_sheet(data: Data, dataset: Dataset, indices: Indices, rows: int = 
     at_N = torch.from_numpy(indices.train_N[spread(np.asarray(dataset.labels_N[indices.train_N]), rows)])
     columns = [_pixels(feed, feed.seen(at_N))]
     columns += [_pixels(feed, _augmented(feed, at_N, seed)) for seed in range(draws)]
-    captions = [dataset.classes[label].name for label in feed.labels_N[at_N].tolist()]
+    captions = [drawn_name(dataset.classes[label], label) for label in feed.labels_N[at_N].tolist()]
     return _pasted(columns, captions)
 
 
@@ -69,5 +72,5 @@ def _pasted(columns: list[NDArray[np.uint8]], captions: list[str]) -> Image.Imag
         for column, pixels_NHWC in enumerate(columns):
             image = Image.fromarray(pixels_NHWC[row]).resize((CELL, CELL), Image.Resampling.NEAREST)
             sheet.paste(image, (GAP + column * step, top))
-        pen.text((GAP, top + CELL + 1), caption, fill="black")
+        pen.text((GAP, top + CELL + 1), cut(caption, sheet.width - 2 * GAP, FONT), fill="black")
     return sheet
