@@ -115,7 +115,7 @@ def unknown(given: str, known: Iterable[str], what: str) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(given, known, n=1)
     hint = f"; did you mean `{near[0]}`?" if near else ";"
-    return f"unknown {what} `{given}`{hint} allowed: {', '.join(known)}"
+    return f"unknown {what} `{given}`{hint} allowed: {', '.join(known) or 'none'}"
 
 
 def shown(value: Any, length: int = 60) -> str:

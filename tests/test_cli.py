@@ -465,7 +465,7 @@ def test_models_that_a_sampler_may_draw_are_built_first_and_no_other(storage: Pa
         ("data.split={train: 0.8, val: 0.001, test: 0.1}", "leaves no validation images. Raise data.split.val"),
         ("search.space={data.split.train: [0.8, 0.001]}", "leaves no training image of '0'"),
         ("search={method: random, trials: 2, space: {data.split.train: {uniform: [0.001, 0.8]}}}", "no training image"),
-        ("search.space={data.split: [{train: 0.5}, official]}", "has no labelled images apart"),
+        ("search.space={data.split: [{train: 0.5}, official]}", "this data set has no labelled images apart"),
         ("data.classes=1", "one class, 0, and to tell classes apart takes two"),
     ],
 )

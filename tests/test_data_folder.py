@@ -308,7 +308,8 @@ def test_other_layouts_are_refused_with_the_one_expected(
 
 
 @pytest.mark.parametrize(
-    ("root", "message"), [(None, "'folder' needs data.root"), ("/not/there", "'/not/there' is not a folder.*Expected")]
+    ("root", "message"),
+    [(None, "'folder' needs data.root"), ("/not/there", r"root: '/not/there' is not a folder\. Expected")],
 )
 def test_a_missing_root_is_said(cache: Path, root: str | None, message: str) -> None:
     with pytest.raises(DataError, match=message):

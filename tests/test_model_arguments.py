@@ -39,7 +39,11 @@ def told(text: str) -> str:
         ("{name: one_hidden, hidden: 0}", "model.hidden", ("given 0", "allowed 2 or more")),
         ("{name: one_hidden, hidden: 1.5}", "model.hidden", ("given 1.5", "a whole number")),
         ("{name: wide_resnet_bottleneck, basic_stages: 5}", "model.basic_stages", ("given 5", "allowed 0 to 4")),
-        ("{name: logistic_regression, hidden: 3}", "model.hidden", ("unknown argument of logistic_regression",)),
+        (
+            "{name: logistic_regression, hidden: 3}",
+            "model.hidden",
+            ("unknown argument of logistic_regression", "allowed: none"),
+        ),
     ],
 )
 def test_a_wrong_model_or_argument_is_told(model: str, path: str, words: tuple[str, ...]) -> None:

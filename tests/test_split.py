@@ -171,7 +171,7 @@ def test_a_class_without_any_image_is_passed_over() -> None:
         (Split(0.0, 0.5, 0.5), "no training image of 'class 0'"),
         (Split(0.1, 0.5, 0.4), "no training image of 'class 1': 2 images"),
         (Split(0.8, 0.2, "official"), "no labelled images apart from its training images.*Give fractions"),
-        ("official", "data.split: official was given, but made-up-64px has no"),
+        ("official", "data.split: official was given, but this data set has no"),
     ],
 )
 def test_what_cannot_be_divided_is_said(fractions: Split, message: str) -> None:

@@ -35,7 +35,7 @@ def find(data: "Data", cache: Path) -> ImageFiles:
         raise DataError(f"data.name 'folder' needs data.root, the folder with the images. {LAYOUT}")
     root = Path(data.root).expanduser()
     if not root.is_dir():
-        raise DataError(f"data.root: {data.root!r} is not a folder ({root.absolute()}). {LAYOUT}")
+        raise DataError(f"data.root: {str(root.absolute())!r} is not a folder. {LAYOUT}")
     tree = Directory(root)
     return ImageFiles(tree, partial(_listing, tree, data.classes))
 

@@ -62,7 +62,7 @@ def told_unused(dataset: Dataset, split: "Split | Literal['official']") -> str |
 def _check_official(dataset: Dataset, setting: str) -> None:
     if dataset.official_from == len(dataset.labels_N):
         raise UnfitSettingsError(
-            f"{setting} was given, but {dataset.folder.name} has no labelled images apart from its training images. "
+            f"{setting} was given, but this data set has no labelled images apart from its training images. "
             "Give fractions: {train: 0.8, val: 0.1, test: 0.1}."
         )
 
