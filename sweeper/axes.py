@@ -116,10 +116,17 @@ def _check_cells(source: Source, axes: list[Axis]) -> None:
             )
         for name, value in cell.items():
             path = ("search", "exclude", index, name)
-            if name not in domains:
-                source.add(path, unknown(name, domains, "axis"))
-            else:
+            if name in domains:
                 _check_excluded(source, path, value, *domains[name])
+            elif name not in _written(source):
+                source.add(path, unknown(name, domains, "axis"))
+
+
+def _written(source: Source) -> set[str]:
+    """The names of all axes, those with mistakes in their values too."""
+    space, linked = source.at(("search", "space")), source.at(("search", "linked"))
+    groups = [space, *(linked if isinstance(linked, list) else ())]
+    return {name for group in groups if isinstance(group, Mapping) for name in group}
 
 
 def _cells(source: Source, key: str) -> list[tuple[int, Mapping[str, Any]]]:

@@ -1,7 +1,10 @@
 """Why a trial broke, out of the traceback that its worker sent."""
 
 import re
+import traceback
+from pathlib import Path
 
+_OWN, _PYTHON = Path(__file__).parent, Path(traceback.__file__).parent
 _OUT_OF_GPU_MEMORY = re.compile(
     r"torch\.(cuda\.)?OutOfMemoryError\b|.*(CUDA|HIP) out of memory|.*CUDA error: out of memory"
     r"|.*(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
@@ -20,6 +23,21 @@ def cause(error: str) -> str:
     _, head, frames = error.strip().rpartition(_TRACEBACK)
     told = [line for line in frames.splitlines() if line.strip() and not line.startswith(" ")]
     return told[0 if head else -1] if told else "it said nothing"
+
+
+def raised(error: BaseException) -> str:
+    """What an exception says, with the last line of the user's own code that it came through, if there is one."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    at = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{at}"
+
+
+def _is_users(file: str) -> bool:
+    """Whether a file is no library's, Python's own or sweeper's among them."""
+    library = any(part in ("site-packages", "dist-packages") for part in Path(file).parts)
+    return not (
+        library or file.startswith("<") or Path(file).is_relative_to(_OWN) or Path(file).is_relative_to(_PYTHON)
+    )
 
 
 def is_out_of_gpu_memory(error: str) -> bool:

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from sweeper import costs
+from sweeper.causes import raised
 from sweeper.costs import Cost, Measured
 from sweeper.data import Excluded, default_cache, prepare_at, told_excluded, told_passed_over
 from sweeper.data.split import split
@@ -62,7 +63,8 @@ class Model:
 class Plan:
     """`seconds` is for the trials left, without pruning, `at_once` side by side at most; None when a cost is unknown.
 
-    `passed_over` are files beside the images that are not taken for such; `unused` tells of images that the split leaves out.
+    `parts` tells how many images each part of the data has, `unused` which images the split leaves out; `passed_over` are files
+    beside the images that are not taken for such.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Plan:
     excluded: tuple[Excluded, ...]
     passed_over: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
     @property
     def left(self) -> int:
@@ -115,6 +118,7 @@ def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
         sweeping.excluded(),
         sweeping.passed_over(),
         sweeping.unused(),
+        sweeping.parts(),
     )
 
 
@@ -159,7 +163,7 @@ def _cost(settings: Settings, experiment: Experiment, share: Share) -> Cost:
     try:
         return measure(settings, dataset, indices, machine)
     except (Exception, SystemExit) as error:  # whatever a model raises is the user's to see, and nothing is lost
-        told = f"{type(error).__name__}: {error}"
+        told = raised(error)
         raise PlanError(f"model {canonical_json(to_plain(settings.model))} cannot be trained: {told}") from error
 
 
@@ -189,6 +193,8 @@ def print_plan(plan: Plan) -> None:
     console = Terminal(highlight=False, soft_wrap=True)
     ended = ", ".join(f"{count} {state}" for state, count in plan.ended.items())
     console.print(f"{plan.name}: {plan.trials} trials, {plan.left} to run{f' ({ended} already)' if ended else ''}")
+    for told in plan.parts:
+        console.print(f"  {told}")
     for model in plan.models:
         console.print(
             f"  {model.trials_left} x {in_words(json.loads(model.model))}, batch {model.batch_size}, {model.image_size} px",

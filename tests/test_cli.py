@@ -126,7 +126,10 @@ def test_files_that_may_be_images_are_missed_aloud(tmp_path: Path) -> None:
     )
     told = "2 files in the classes' folders are passed over, for they do not end as images do (.heic 2)"
     words = (file, "--storage", tmp_path)
-    assert told in here("plan", *words).stdout
+    planned = here("plan", *words).stdout
+    assert told in planned
+    assert "20 images of 2 classes: 16 to train, 2 to validate, 2 to test\n" in planned
+    assert "is a folder; give the experiment's YAML file" in here("plan", tmp_path, expect=2).stderr
     assert json.loads(here("plan", *words, "--json").stdout)["passed_over"] == ["a/1.heic", "b/2.heic"]
     assert told in here("run", *words, "--executor", "inline").stderr
 

@@ -121,6 +121,7 @@ def test_files_that_are_passed_over_are_counted_by_their_endings(tmp_path: Path,
     data = folder(root)
     assert passed_over(data, data) == missed
     assert ".heic 3, .nef 1, no ending 1)" in told_passed_over(missed)
+    assert told_passed_over(missed[:1]).startswith("1 file in the classes' folders is passed over, for it does not end")
     assert passed_over(data, folder(root, ("b",))) == ["train/b/3.nef", "train/b/README"]
     assert prepare(data, cache).fingerprint == undisturbed.fingerprint
 

@@ -434,6 +434,9 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "search:\n  space: {lr: [0.1, 0.2]}\n  exclude:\n    - {lr: 0.3}", "f.yaml:7: search.exclude[0].lr",
         ("given 0.3", "allowed 0.1, 0.2"),
     ),
+    "exclude on an axis with a mistake": (
+        "search: {space: {lr: 0.1}, exclude: [{lr: 0.1}]}", "f.yaml:4: search.space.lr", ("given 0.1",),
+    ),
     "exclude of an unknown axis": (
         "search: {space: {lr: [0.1]}, exclude: [{lrr: 0.1}]}", "f.yaml:4: search.exclude[0].lrr", ("did you mean `lr`?",),
     ),

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sweeper.data import ClassName, DataError, Dataset
-from sweeper.data.split import Indices, split, told_unused
+from sweeper.data.split import Indices, split, told_parts, told_unused
 from sweeper.experiment import Split
 
 
@@ -103,7 +103,9 @@ def test_halves_are_rounded_up_even_where_binary_falls_short() -> None:
 
 def test_fractions_below_one_leave_the_rest_out() -> None:
     data = dataset([100])
-    assert counted(data, split(data, Split(train=0.2, val=0.1, test=0.0))) == [[20], [10], [0]]
+    indices = split(data, Split(train=0.2, val=0.1, test=0.0))
+    assert counted(data, indices) == [[20], [10], [0]]
+    assert told_parts(data, indices) == "100 images of 1 classes: 20 to train, 10 to validate, 0 to test, 70 unused"
 
 
 def test_the_test_images_stay_when_the_other_fractions_change() -> None:

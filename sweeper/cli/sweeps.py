@@ -38,6 +38,8 @@ def read(file: Path, settings: list[str] | None, storage: str) -> "Experiment":
     from sweeper.folder import Folder
     from sweeper.reading import read_experiment
 
+    if file.is_dir():
+        raise InputError(f"{file} is a folder; give the experiment's YAML file")
     if not file.is_file():
         resume = command("resume", str(file), Folder(storage).url)
         raise InputError(

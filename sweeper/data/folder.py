@@ -53,10 +53,12 @@ def told_passed_over(paths: Sequence[str]) -> str:
     counts = Counter(PurePosixPath(path).suffix.lower() or "no ending" for path in paths)
     told = ", ".join(f"{ending} {count:,}" for ending, count in counts.most_common(NAMED_ENDINGS))
     told += f" and {len(counts) - NAMED_ENDINGS} more endings" if len(counts) > NAMED_ENDINGS else ""
-    return (
-        f"{len(paths):,} files in the classes' folders are passed over, for they do not end as images do ({told}). Convert what "
-        "is an image, to .png or .jpg for instance"
+    files = (
+        "1 file in the classes' folders is" if len(paths) == 1 else f"{len(paths):,} files in the classes' folders are"
     )
+    why = "it does" if len(paths) == 1 else "they do"
+    images = "Convert what is an image, to .png or .jpg for instance"
+    return f"{files} passed over, for {why} not end as images do ({told}). {images}"
 
 
 def _parts_and_classes(tree: Directory, wanted: Wanted) -> tuple[Parts, tuple[ClassName, ...]]:

@@ -51,6 +51,15 @@ def check_judged(indices: Indices, metric: str) -> None:
         )
 
 
+def told_parts(dataset: Dataset, indices: Indices) -> str:
+    """How many images each part has: "170 images of 4 classes: 136 to train, 17 to validate, 17 to test"."""
+    parts = {"to train": indices.train_N, "to validate": indices.val_N, "to test": indices.test_N}
+    counts = {use: len(part_N) for use, part_N in parts.items()}
+    counts |= {"unused": len(dataset.labels_N) - sum(counts.values())}
+    told = ", ".join(f"{count:,} {use}" for use, count in counts.items() if count or use != "unused")
+    return f"{len(dataset.labels_N):,} images of {len(dataset.classes)} classes: {told}"
+
+
 def told_unused(dataset: Dataset, split: "Split | Literal['official']") -> str | None:
     """A sentence on what a split leaves unused of a source that has both validation and test images, if it leaves any."""
     if dataset.test_from is None or split == "official":

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeper.apart import Call, directly
+from sweeper.causes import raised
 from sweeper.data import prepare_at
 from sweeper.launch.sweeping import Sweeping
 from sweeper.models import build
@@ -37,4 +38,4 @@ def build_all(models: Sequence[tuple[str, Mapping[str, Any], int, int]]) -> None
                 network(torch.zeros(2, 3, size, size))
         except (Exception, SystemExit) as error:  # whatever a model raises is the user's to see, and nothing has begun
             told = canonical_json({"name": name, **arguments})
-            raise UnbuildableError(f"model {told} {failing}: {type(error).__name__}: {error}") from error
+            raise UnbuildableError(f"model {told} {failing}: {raised(error)}") from error

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from sweeper.data import Excluded, passed_over, prepare_at
-from sweeper.data.split import told_unused
+from sweeper.data.split import split, told_parts, told_unused
 from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Tracking, to_plain
 from sweeper.reading import write_experiment
 from sweeper.redaction import without_password
@@ -109,9 +109,16 @@ class Sweeping:
 
     def unused(self) -> tuple[str, ...]:
         """What is to be told of validation or test images that a choice of images has and its split leaves unused."""
-        sections = self.data_sections(*CHOOSING_IMAGES, ("data", "split"))
-        found = (told_unused(prepare_at(self.experiment.data, data), data.split) for data in sections)
+        found = (told_unused(prepare_at(self.experiment.data, data), data.split) for data in self._divided())
         return tuple(dict.fromkeys(one for one in found if one))
+
+    def parts(self) -> tuple[str, ...]:
+        """How many images each choice of images, divided as it is, has for training, validation and test."""
+        found = ((prepare_at(self.experiment.data, data), data.split) for data in self._divided())
+        return tuple(dict.fromkeys(told_parts(dataset, split(dataset, how)) for dataset, how in found))
+
+    def _divided(self) -> Iterator[Data]:
+        return self.data_sections(*CHOOSING_IMAGES, ("data", "split"))
 
     def data_sections(self, *settings: tuple[str, str]) -> Iterator[Data]:
         """One data section for each combination of these settings; what a sampler draws from a range is seen only later."""

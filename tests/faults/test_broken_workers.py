@@ -376,7 +376,7 @@ def named(title: str, of: int) -> list[int]:
 @pytest.mark.usefixtures("only_long")
 def test_a_model_that_no_trial_can_build_is_told_before_anything_runs(file: Path, tmp_path: Path) -> None:
     done = sweeper("run", file, "--storage", tmp_path, *broken_in("at_build"), expect=2)
-    assert "cannot be built: ValueError: at_build is built wrong" in done.stderr
+    assert "cannot be built: ValueError: at_build is built wrong (networks.py, line " in done.stderr
     assert "Traceback" not in done.stderr
 
 
