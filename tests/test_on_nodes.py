@@ -20,6 +20,7 @@ from sweeper.training.machine import decide, kind_here
 
 if TYPE_CHECKING:
     from sweeper.launch.cluster import Cluster
+    from sweeper.launch.head import Head
 
 GONE = Node("a" * 56, "gone", "10.0.0.9", 1.0, 0.0)
 
@@ -99,8 +100,7 @@ class Elsewhere:
         self.here = {"torch": "0.1"}
         self.unfit: dict[str, Node] = {}
         self.left_out: list[tuple[str, str]] = []
-        self.head = self
-        self.is_lost = False
+        self.told_lost = None
 
     def watch(self, is_training: object) -> None:
         """Nothing comes or goes."""
@@ -115,14 +115,14 @@ def test_where_versions_differ_no_trial_trains_and_the_node_is_left_out(node: No
     sweeping = Sweeping.of(Sweep(str(tmp_path), "elsewhere"), read_experiment(FILE, "elsewhere.yaml"))
     sweeping.sweep.write_machine(decide(kind_here("cpu"), 1, 1))
     driver, nodes = Driver(sweeping.sweep, sweeping.experiment, sweeping.search(1), []), Elsewhere()
-    run_on_ray(driver, Share("cpu", 1, 0.0, 1), 1, cast("Cluster", nodes))
+    run_on_ray(driver, Share("cpu", 1, 0.0, 1), 1, cast("Head", nodes), cast("Cluster", nodes))
     (record,) = sweeping.sweep.all_records()
     assert record.result
     assert str(record.result.error).startswith("has torch ")
     assert "(here 0.1)" in str(record.result.error)
     assert not record.history
     assert {one for one, _ in nodes.left_out} == {node.id}
-    assert len(nodes.left_out) == 3  # the first is its node's doing
+    assert len(nodes.left_out) == 4  # the first two are its node's doing
 
 
 # As Ray 2.60 tells it.

@@ -268,8 +268,10 @@ from sweeper.launch import import_ray
 _, connection = import_ray(None)
 with connection.cluster(None):
     token = Path.home() / ".ray" / "auth_token"
-    print(oct(token.parent.stat().st_mode & 0o777), oct(token.stat().st_mode & 0o777), len(token.read_text()) >= 32)
-    print(oct(os.umask(0)))
+    modes, is_long = [oct(path.stat().st_mode & 0o777) for path in (token.parent, token)], len(token.read_text()) >= 32
+    mask = oct(os.umask(0))
+print(*modes, is_long)
+print(mask)
 """
 
 
