@@ -9,7 +9,6 @@ from typing import Any
 
 _JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
 _TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
-
 _TEXT_MARKS = re.compile(rb"Written by sweeper|sha256: |[0-9a-f]{24}")  # what is left of them when both are damaged
 
 

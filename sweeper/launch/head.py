@@ -74,19 +74,18 @@ class Head:
 
 
 def _is_silent(address: str) -> bool:
-    try:
-        socket.create_connection(host_and_port(address), PAUSE_SECONDS * 2).close()
-    except OSError:
-        return True
-    return False
+    return _failure(address) is not None
 
 
 def _has_ended(address: str) -> bool:
     """Whether nothing listens at an address of this machine; one that is only busy takes the connection later."""
+    return isinstance(_failure(address), ConnectionRefusedError)
+
+
+def _failure(address: str) -> OSError | None:
+    """Why no connection could be made, if none could."""
     try:
         socket.create_connection(host_and_port(address), PAUSE_SECONDS * 2).close()
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    return False
+    except OSError as error:
+        return error
+    return None
