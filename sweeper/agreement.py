@@ -3,9 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sweeper.domain import Axis, Cell
 from sweeper.experiment import BEGIN_LOW, Data, Objective, Train, to_plain
-from sweeper.source import Path, Source, shown
-from sweeper.space import Axis, Cell, Space, setting_steps, with_setting
+from sweeper.mistakes import Path, Source, shown
+from sweeper.setting import setting_steps, with_setting
+from sweeper.space import Space
 
 Values = Mapping[str, Any]
 SECTIONS: dict[str, Any] = {"data": Data, "train": Train, "objective": Objective}

@@ -9,23 +9,12 @@ from pydantic import TypeAdapter, ValidationError
 from sweeper import checks, words
 from sweeper.agreement import check_agreement
 from sweeper.complaints import explain
+from sweeper.domain import Axis, Choice, Int, Uniform, axis_domain, linked_axis
 from sweeper.experiment import DATA_ACCESS, METHODS, Data, Named, Train
+from sweeper.mistakes import Path, Source, shown, unknown
 from sweeper.models import MODELS
-from sweeper.source import Path, Source, shown, unknown
-from sweeper.space import (
-    MODEL,
-    Axis,
-    Choice,
-    Int,
-    Space,
-    Uniform,
-    axis_domain,
-    linked_axis,
-    same_on,
-    setting_steps,
-    with_setting,
-    written,
-)
+from sweeper.setting import MODEL, same_on, setting_steps, with_setting, written
+from sweeper.space import Space
 
 
 def check_search(source: Source) -> None:

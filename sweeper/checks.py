@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from sweeper.experiment import DATASET_NAMES, INF, METHODS, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
+from sweeper.mistakes import Path, Source, shown, unknown
 from sweeper.models import CALLABLE, LIMITS, MODELS, from_torchvision
 from sweeper.redaction import names_host, without_password
-from sweeper.source import Path, Source, shown, unknown
 from sweeper.words import check_augment, check_class_weights, check_loss
 
 

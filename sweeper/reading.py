@@ -10,8 +10,10 @@ from sweeper.axes import check_search
 from sweeper.checks import check
 from sweeper.complaints import adapter, experiment_schema, explain
 from sweeper.experiment import Experiment, Train, to_plain
-from sweeper.source import ExperimentError, Path, Source, read_source, set_value, write_source
-from sweeper.space import Space, setting_steps
+from sweeper.mistakes import ExperimentError, Path, Source
+from sweeper.setting import setting_steps
+from sweeper.source import read_source, set_value, write_source
+from sweeper.space import Space
 
 
 def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Experiment:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sweeper.domain import Choice, Int, Uniform, axis_domain, linked_axis
 from sweeper.experiment import Search
-from sweeper.space import Choice, Int, Space, Uniform, axis_domain, linked_axis, setting_steps, with_setting
+from sweeper.setting import setting_steps, with_setting
+from sweeper.space import Space
 
 Cell = dict[str, Any]
 VALUES = st.lists(

@@ -14,8 +14,8 @@ from sweeper.commands import command
 @app.command("list")
 def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) -> None:
     """The sweeps there are."""
+    from sweeper.mistakes import ExperimentError
     from sweeper.progress import standing
-    from sweeper.source import ExperimentError
     from sweeper.store import Folder, StoreError, sweeps
     from sweeper.terminal import printable
 
@@ -93,7 +93,7 @@ def export(
 ) -> None:
     """Write a table of a sweep to a file."""
     from sweeper import exports, results
-    from sweeper.source import unknown
+    from sweeper.mistakes import unknown
 
     sweep = existing(storage, name)
     if table not in results.TABLES:

@@ -70,7 +70,7 @@ def absolute(experiment: "Experiment") -> "Experiment":
 
 def existing(storage: str, name: str) -> "Sweep":
     """The sweep of that name. Raises InputError that lists those there are."""
-    from sweeper.source import unknown
+    from sweeper.mistakes import unknown
     from sweeper.store import Sweep, sweeps
 
     names = [sweep.name for sweep in sweeps(storage)]

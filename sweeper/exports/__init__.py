@@ -14,7 +14,7 @@ from sweeper.exports.data import to_parquet
 from sweeper.exports.markup import to_html, to_latex, to_markdown
 from sweeper.exports.values import ExportError as ExportError
 from sweeper.exports.workbook import to_xlsx
-from sweeper.source import unknown
+from sweeper.mistakes import unknown
 from sweeper.store import Folder
 from sweeper.terminal import printable
 

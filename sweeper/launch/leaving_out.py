@@ -7,9 +7,10 @@ from typing import Any
 from sweeper.experiment import Experiment, to_plain
 from sweeper.launch.shipping import user_models
 from sweeper.launch.sweeping import Fingerprints
+from sweeper.mistakes import shown
 from sweeper.models.code import code_of
-from sweeper.source import shown
-from sweeper.space import Space, setting_steps
+from sweeper.setting import setting_steps
+from sweeper.space import Space
 from sweeper.store import Record
 from sweeper.trial import BY_TOP1, CODE, OBJECTIVE, config_for, flat, settings_for
 

@@ -10,7 +10,8 @@ from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Trac
 from sweeper.reading import write_experiment
 from sweeper.redaction import without_password
 from sweeper.search import Search, goes_on
-from sweeper.space import Space, setting_steps
+from sweeper.setting import setting_steps
+from sweeper.space import Space
 from sweeper.store import Record, Sweep
 from sweeper.trial import canonical_json, settings_for
 

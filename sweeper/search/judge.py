@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 
+from sweeper.domain import Cell
 from sweeper.experiment import Experiment
 from sweeper.search.study import (
     FAIL,
@@ -20,7 +21,7 @@ from sweeper.search.study import (
     parameter,
     values_of,
 )
-from sweeper.space import Cell, Space
+from sweeper.space import Space
 from sweeper.store import Result, Row
 from sweeper.trial import Trial, TrialState
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from sweeper.experiment import Experiment
+from sweeper.mistakes import ExperimentError
 from sweeper.reading import read_experiment
 from sweeper.search import Search
-from sweeper.source import ExperimentError
 from sweeper.trial import Trial, canonical_json, trial_key
 
 VALUES = st.sampled_from(
