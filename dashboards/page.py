@@ -15,11 +15,12 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from sweeper.dashboards import figures
-from sweeper.dashboards.cells import CellBoard, Spread, best_cell, cell_board
+from sweeper.dashboards.cells import CellBoard, best_cell, cell_board
 from sweeper.dashboards.class_figures import class_figures
 from sweeper.dashboards.classes import ClassCounts, class_counts
 from sweeper.dashboards.comparison import MOST_CLASSES, class_gaps, same_data
 from sweeper.dashboards.effects import effects
+from sweeper.dashboards.headline import Tile, headline, tiles
 from sweeper.dashboards.levels import label
 from sweeper.dashboards.parameter_figures import parameter_figures
 from sweeper.dashboards.parameters import parameters
@@ -43,6 +44,7 @@ from sweeper.dashboards.views import (
     trial_labels,
     trial_levels,
 )
+from sweeper.dashboards.wording import duration, exact, shown, spread, with_unit
 
 DIGITS = 6
 TABS = (
@@ -59,14 +61,6 @@ SCRIPTS = (
     *("core", "ranking", "curves", "table", "elements", "chooser", "statistics", "predictions"),
     *("classes", "bars", "effects", "compare", "confusion", "parameters", "comparison", "pictures", "start"),
 )
-
-
-class Tile(NamedTuple):
-    """One number worth large type."""
-
-    label: str
-    value: str
-    note: str
 
 
 class Section(NamedTuple):
@@ -97,7 +91,7 @@ def render(sweeps: Sequence[SweepTables]) -> str:
         undefined=StrictUndefined,
     )
     environment.filters.update(
-        shown=shown, setting=label, exact=_exact, metric=with_unit, spread=spread, duration=duration, swept=swept
+        shown=shown, setting=label, exact=exact, metric=with_unit, spread=spread, duration=duration, swept=swept
     )
     environment.filters.update(groupwise=_groupwise, edges=_edges)
     budgets = BUDGET // len(sweeps), CHARACTERS // len(sweeps)
@@ -147,24 +141,6 @@ def embedded(value: Any) -> str:
     return text.translate({ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 
 
-def shown(value: Any, kind: str) -> str:
-    """A cell of a table, for people."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, float) and math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if kind == "percent":
-        return f"{value * 100:.2f}"
-    if kind == "number" and isinstance(value, float):
-        return f"{value:.3f}" if 0.001 <= abs(value) < 100 else f"{value:.4g}"
-    return label(value)
-
-
-def _exact(value: Any) -> str:
-    """What a number sorts by; empty where there is none, so that it comes last."""
-    return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value else ""
-
-
 class Group(NamedTuple):
     name: str
     size: int
@@ -184,96 +160,11 @@ def _edges(columns: Sequence[Column]) -> list[str]:
 def _section(sweep: SweepTables, picture_bytes: int, characters: int) -> Section:
     view, board, splits = overview(sweep), leaderboard(sweep), class_counts(sweep)
     cells, found = cell_board(sweep), albums(sweep, picture_bytes)
-    headline, tiles = _headline(sweep, view, board, cells), _tiles(sweep, view, cells)
+    told, numbers = headline(sweep, view, board, cells), tiles(sweep, view, cells)
     data = _data(sweep, board, splits, characters)
     first = best_cell(cells, sweep.metric) if cells else None
     first = first and {**first, "kind": metric_kind(sweep.metric)}
-    return Section(sweep, view, board, cells, first, headline, tiles, splits, found, picture_labels(sweep, found), data)
-
-
-def _headline(sweep: SweepTables, view: Overview, board: Leaderboard, cells: CellBoard | None) -> str:
-    """What came out, in one sentence; or why nothing did."""
-    what = metric_label(sweep.metric)
-    if cells and best_cell(cells, sweep.metric):
-        return f"{cells.labels[0]} has the best {what} in the mean over its complete seeds."
-    if board.best is not None and view.best is not None:
-        provisional = "" if view.best["state"] == "complete" else " so far, though pruned: no trial is complete"
-        return f"{trial_labels(sweep)[board.best]} has the best {what}{provisional}."
-    ended = {state for state, _ in view.states} - {"running", "waiting"}
-    if not view.total:
-        return "This sweep has no trials yet."
-    if not ended:
-        return "No trial has ended yet. Numbers appear here as trials end; the curves show those that run."
-    if not ended & {"complete", "pruned"}:
-        return f"No trial has completed ({' or '.join(sorted(ended))} so far), so none is best."
-    return f"No trial has a finite {what}, so none is best."
-
-
-def with_unit(value: Any, metric: str) -> str:
-    text, kind = shown(value, metric_kind(metric)), metric_kind(metric)
-    return f"{text} %" if kind == "percent" and text != shown(None, kind) else text
-
-
-def duration(seconds: float) -> str:
-    """ "45 s", "12 min", "3 h 20 min", "2 d 4 h"."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    if minutes < 100:
-        return f"{minutes} min"
-    hours = round(minutes / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
-
-
-def spread(value: Spread, kind: str) -> str:
-    """ "97.49 ± 0.21", or the mean alone where there is one trial."""
-    mean = shown(value.mean, kind)
-    return mean if value.deviation is None else f"{mean} ± {shown(value.deviation, kind)}"
-
-
-def _tiles(sweep: SweepTables, view: Overview, cells: CellBoard | None) -> tuple[Tile, ...]:
-    first = best_cell(cells, sweep.metric) if cells else None
-    tiles = _cell_tiles(sweep, first) if first else _trial_tiles(sweep, view)
-    ended = sum(count for state, count in view.states if state not in ("running", "waiting"))
-    tiles.append(Tile("trials", f"{view.total:,}", f"{ended} ended"))
-    saved = view.epochs_saved
-    tiles.append(Tile("epochs trained", f"{view.epochs_run:,}", _saved(view, saved)))
-    return tuple(tiles)
-
-
-def _saved(view: Overview, epochs: int | None) -> str:
-    return f"pruning saved {epochs:,}, about {duration(view.seconds_saved)}" if epochs else ""
-
-
-def _trial_tiles(sweep: SweepTables, view: Overview) -> list[Tile]:
-    if view.best is None:
-        return []
-    test = "test/" + sweep.metric.rpartition("/")[2]
-    epoch, epochs = view.best["best_epoch"], view.best["epochs_run"]
-    note = f"trial {view.best['number']}, epoch {shown(epoch, 'count')} of {epochs}"
-    tiles = [Tile(f"best {metric_label(sweep.metric)}", with_unit(view.best[sweep.metric], sweep.metric), note)]
-    if test in view.best and test != sweep.metric:
-        note = "measured once, at that epoch"
-        tiles.append(Tile(f"its {metric_label(test)}", with_unit(view.best[test], test), note))
-    return tiles
-
-
-def _cell_tiles(sweep: SweepTables, first: Mapping[str, Any]) -> list[Tile]:
-    """Mean and deviation of the best cell on validation and, where it was measured, on the test images."""
-    test, complete, seeds = "test/" + sweep.metric.rpartition("/")[2], first["complete"], first["seeds"]
-    note = (
-        f"mean ± standard deviation of {complete} of {seeds} seeds" if complete > 1 else f"one complete seed of {seeds}"
-    )
-    tiles = [Tile(f"best cell's {metric_label(sweep.metric)}", _spread_with_unit(first, sweep.metric), note)]
-    if test in first and test != sweep.metric:
-        note = "each seed measured once, at its best epoch"
-        tiles.append(Tile(f"its {metric_label(test)}", _spread_with_unit(first, test), note))
-    return tiles
-
-
-def _spread_with_unit(row: Mapping[str, Any], metric: str) -> str:
-    kind = metric_kind(metric)
-    return spread(row[metric], kind) + (" %" if kind == "percent" and row[metric].mean is not None else "")
+    return Section(sweep, view, board, cells, first, told, numbers, splits, found, picture_labels(sweep, found), data)
 
 
 def _data(sweep: SweepTables, board: Leaderboard, splits: Sequence[ClassCounts], budget: int) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""Values as the page writes them: numbers with their units, durations, a mean with its deviation."""
+
+import math
+from typing import Any
+
+from sweeper.dashboards.cells import Spread
+from sweeper.dashboards.levels import label
+from sweeper.dashboards.views import metric_kind
+
+
+def shown(value: Any, kind: str) -> str:
+    """A cell of a table, for people."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float) and math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if kind == "percent":
+        return f"{value * 100:.2f}"
+    if kind == "number" and isinstance(value, float):
+        return f"{value:.3f}" if 0.001 <= abs(value) < 100 else f"{value:.4g}"
+    return label(value)
+
+
+def exact(value: Any) -> str:
+    """What a number sorts by; empty where there is none, so that it comes last."""
+    return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) and value == value else ""
+
+
+def with_unit(value: Any, metric: str) -> str:
+    text, kind = shown(value, metric_kind(metric)), metric_kind(metric)
+    return f"{text} %" if kind == "percent" and text != shown(None, kind) else text
+
+
+def duration(seconds: float) -> str:
+    """ "45 s", "12 min", "3 h 20 min", "2 d 4 h"."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    hours = round(minutes / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def spread(value: Spread, kind: str) -> str:
+    """ "97.49 ± 0.21", or the mean alone where there is one trial."""
+    mean = shown(value.mean, kind)
+    return mean if value.deviation is None else f"{mean} ± {shown(value.deviation, kind)}"
