@@ -42,7 +42,8 @@ from publishing import (
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, is_published, note_published, stored_uri
 from sweeper.tracking.client import Client
-from sweeper.tracking.mlflow_store import SweepRuns, has_all_runs
+from sweeper.tracking.mlflow_store import SweepRuns
+from sweeper.tracking.published import has_all_runs
 from sweeper.tracking.values import METRICS_A_REQUEST, batches_of
 from sweeper.trial import Trial, TrialState
 

@@ -16,7 +16,8 @@ from sweeper.store import Folder, Record, StoreError, Sweep
 from sweeper.tracking import pages
 from sweeper.tracking.files import fingerprint_of, fingerprints
 from sweeper.tracking.names import sqlite_path, sqlite_uri
-from sweeper.tracking.publisher import Parent, Publisher
+from sweeper.tracking.news import Parent
+from sweeper.tracking.publisher import Publisher
 from sweeper.tracking.settings import set_up
 from sweeper.tracking.sqlite import has_runs
 from sweeper.trial import canonical_json
@@ -70,7 +71,7 @@ def is_held(sweep: Sweep, experiment: Experiment, records: Sequence[Record], uri
     if not is_published(sweep, records, uri):
         return False
     set_up()
-    from sweeper.tracking.mlflow_store import has_all_runs
+    from sweeper.tracking.published import has_all_runs
 
     try:
         return has_all_runs(uri, sweep, experiment, records)

@@ -8,21 +8,21 @@ last of all, at the time its result has: a run that says so is whole.
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from mlflow.entities import Metric, Run, RunInfo, RunTag, ViewType
+from mlflow.entities import Metric, Run, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweeper.experiment import Experiment
-from sweeper.store import Record, Result, Row, StoreError, Sweep
+from sweeper.store import Result, Row, StoreError, Sweep
 from sweeper.tracking.client import Client, log_each
 from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.files import PER_CLASS, contents, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
 from sweeper.tracking.names import storable
+from sweeper.tracking.published import STATUS, Published, ended_at, is_ended, runs_of
 from sweeper.tracking.settings import silence
 from sweeper.tracking.tables import TAG as TABLES_TAG
 from sweeper.tracking.tables import table_json, tables_tag
@@ -31,48 +31,9 @@ from sweeper.trial import Trial, TrialState
 
 __all__ = ["LoggedModel", "SweepRuns"]
 
-STATUS = {
-    TrialState.WAITING: "KILLED",
-    TrialState.RUNNING: "RUNNING",
-    TrialState.COMPLETE: "FINISHED",
-    TrialState.DIVERGED: "FINISHED",
-    TrialState.PRUNED: "KILLED",
-    TrialState.FAILED: "FAILED",
-}
-RUNS_A_REQUEST = 1000
 NAME_LENGTH, TAG_LENGTH = 250, 8000
 FILES_TAG = "sweeper.files"  # a digest of the files that a run was given
 FAILED_TAG = "sweeper.has_failed"  # of a run that was given an error before its trial was tried again
-
-
-@dataclass
-class _Published:
-    """What MLflow has of a trial. `artifacts`: its files' URI; `epoch`: its last row's, None before that was asked."""
-
-    run_id: str
-    artifacts: str
-    status: str
-    start_time: int
-    end_time: int | None
-    tags: dict[str, str]
-    params: set[str]
-    metrics: set[str]
-    epoch: int | None
-
-    @classmethod
-    def of(cls, run: Run) -> "_Published":
-        info, data = run.info, run.data
-        return cls(
-            run_id=info.run_id,
-            artifacts=str(info.artifact_uri),
-            status=info.status,
-            start_time=info.start_time,
-            end_time=info.end_time,
-            tags=dict(data.tags),
-            params=set(data.params),
-            metrics=set(data.metrics),
-            epoch=None if data.metrics else 0,
-        )
 
 
 class SweepRuns:
@@ -86,7 +47,7 @@ class SweepRuns:
         self.experiment_id = self._experiment(experiment.name, uri)
         found = self._single_runs()
         self.parent = found.pop("") if "" in found else self._create(experiment.name, {}, time.time())
-        self.runs = {key: _Published.of(run) for key, run in found.items()}
+        self.runs = {key: Published.of(run) for key, run in found.items()}
         if self.parent.info.status != "RUNNING":
             self.client.update_run(self.parent.info.run_id, status="RUNNING")
 
@@ -129,7 +90,7 @@ class SweepRuns:
         state = result.state if result else TrialState.RUNNING if is_running else TrialState.WAITING
         tags = {"sweeper.state": state.value, "mlflow.parentRunId": self.parent.info.run_id}
         run = self.runs.get(trial.key)
-        if run and result and _is_ended(run, result) and tags.items() <= run.tags.items():
+        if run and result and is_ended(run, result) and tags.items() <= run.tags.items():
             self._upload_new(trial, run, result)
             return
         if result:
@@ -150,18 +111,18 @@ class SweepRuns:
     def has_ended(self, trial: Trial, result: Result) -> bool:
         """Whether a trial's run is known to say how it ended."""
         run = self.runs.get(trial.key)
-        return run is not None and _is_ended(run, result)
+        return run is not None and is_ended(run, result)
 
     def _created(
         self, trial: Trial, history: Sequence[Row], result: Result | None, tags: Mapping[str, str]
-    ) -> _Published:
+    ) -> Published:
         own = {"sweeper.trial_key": trial.key, "sweeper.number": str(trial.number)}
-        run = _Published.of(self._create(trial.name, {**tags, **own}, _begun(history, result)))
+        run = Published.of(self._create(trial.name, {**tags, **own}, _begun(history, result)))
         self.runs[trial.key] = run
         return run
 
     def _log(
-        self, run: _Published, trial: Trial, history: Sequence[Row], result: Result | None, tags: Mapping[str, str]
+        self, run: Published, trial: Trial, history: Sequence[Row], result: Result | None, tags: Mapping[str, str]
     ) -> None:
         """Parameters, rows, final metrics and tags, as far as the run lacks them; whole rows in each request."""
         params = [param for param in params_of(trial) if param.key not in run.params]
@@ -179,7 +140,7 @@ class SweepRuns:
             run.epoch = max(run.epoch or 0, int(history[-1]["epoch"]))
         run.tags.update(tags)
 
-    def _new_rows(self, run: _Published, history: Sequence[Row]) -> list[Row]:
+    def _new_rows(self, run: Published, history: Sequence[Row]) -> list[Row]:
         """The rows after the last that the run has; the store is asked for that once, of runs that were made before."""
         if not history:
             return []
@@ -189,7 +150,7 @@ class SweepRuns:
             run.epoch = max(steps, default=0)
         return [row for row in history if row["epoch"] > run.epoch]
 
-    def _final_metrics(self, run: _Published, trial: Trial, result: Result | None) -> list[Metric]:
+    def _final_metrics(self, run: Published, trial: Trial, result: Result | None) -> list[Metric]:
         """Test metrics of a complete trial, at its best epoch."""
         if result is None or result.state is not TrialState.COMPLETE:
             return []
@@ -205,7 +166,7 @@ class SweepRuns:
         tags = {FILES_TAG: fingerprint(folder), TABLES_TAG: tables_tag(tables, known.get(TABLES_TAG))}
         return {name: value for name, value in tags.items() if value != "[]"}
 
-    def _upload_new(self, trial: Trial, run: _Published, result: Result) -> None:
+    def _upload_new(self, trial: Trial, run: Published, result: Result) -> None:
         """Upload the files of a run that was whole, if some came after: the tags last, for they say that it is done."""
         tags = self._file_tags(trial, run.tags)
         if not tags.items() <= run.tags.items():
@@ -213,7 +174,7 @@ class SweepRuns:
             self.client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()])
             run.tags.update(tags)
 
-    def _upload_of(self, trial: Trial, run: _Published, result: Result) -> None:
+    def _upload_of(self, trial: Trial, run: Published, result: Result) -> None:
         """Upload a trial's files. The error of an earlier try, which MLflow cannot remove, is written over."""
         files = contents(self.sweep.trial(trial.key).left(result))
         if result.error:
@@ -232,11 +193,11 @@ class SweepRuns:
                 place.write_bytes(content)
             log_each(artifacts.log_artifact, Path(scratch))
 
-    def _set_status(self, run: _Published, status: str, result: Result | None) -> None:
+    def _set_status(self, run: Published, status: str, result: Result | None) -> None:
         if status == "RUNNING" and run.status != status:
             self.client.update_run(run.run_id, status=status)
         elif result or run.status != status:
-            run.end_time = _ended_at(result, run.start_time) if result else max(int(time.time() * 1000), run.start_time)
+            run.end_time = ended_at(result, run.start_time) if result else max(int(time.time() * 1000), run.start_time)
             self.client.set_terminated(run.run_id, status, run.end_time)
         run.status = status
 
@@ -267,45 +228,6 @@ class SweepRuns:
         self.client.set_terminated(run_id, "FINISHED" if is_over else "KILLED", ended)
 
 
-def runs_of(client: Client, experiment_id: str, sweep_id: str) -> Iterator[Run]:
-    """The active runs of a sweep: its parent's and its trials'."""
-    token, wanted = None, f"tags.`sweeper.sweep_id` = '{sweep_id}'"
-    while True:
-        page = client.search_runs([experiment_id], wanted, ViewType.ACTIVE_ONLY, RUNS_A_REQUEST, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> bool:
-    """Whether a store has one parent run and one run for each trial, all ended as the folder says. Changes nothing.
-
-    Trials that are not in the folder any more may have runs too, which have ended.
-    """
-    silence()
-    client = Client(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment.name)
-    if found is None or found.lifecycle_stage == "deleted":
-        return False
-    runs = list(runs_of(client, found.experiment_id, sweep.identity()))
-    ends = {run.data.tags.get("sweeper.trial_key", ""): run.info for run in runs}
-    wanted = {record.trial.key: record for record in records}
-    return (
-        len(runs) == len(ends)
-        and ends.keys() >= {"", *wanted}
-        and ends[""].status in ("FINISHED", "KILLED")
-        and all(_is_as(ends[key], record) for key, record in wanted.items())
-        and all(ends[key].status != STATUS[TrialState.RUNNING] for key in ends.keys() - wanted.keys())
-    )
-
-
-def _is_as(run: RunInfo, record: Record) -> bool:
-    if record.result is None:
-        return str(run.status) == STATUS[TrialState.WAITING]
-    return (run.status, run.end_time) == (STATUS[record.state], _ended_at(record.result, run.start_time))
-
-
 def _as_json(table: pd.DataFrame) -> bytes:
     rows = table.astype(object).where(table.notna(), None).itertuples(index=False, name=None)
     return table_json(list(table.columns), rows)
@@ -316,12 +238,3 @@ def _begun(history: Sequence[Row], result: Result | None) -> float:
     first = next(iter(result.history if result else history), None)
     ended = result.ended if result else time.time()
     return min(first["time"] - first.get("epoch_seconds", 0.0), ended) if first else ended
-
-
-def _ended_at(result: Result, began: int) -> int:
-    """Not before the run began, though the clock may have been set back meanwhile."""
-    return max(int(result.ended * 1000), began, 1)  # MLflow takes 0 for now
-
-
-def _is_ended(run: _Published, result: Result) -> bool:
-    return run.status == STATUS[result.state] and run.end_time == _ended_at(result, run.start_time)

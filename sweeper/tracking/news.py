@@ -1,9 +1,16 @@
-"""What is to be published of a trial."""
+"""What is to be published of a trial, and of its sweep."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sweeper.store import Record, Result, Row
 from sweeper.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sweeper.tracking.logged_model import LoggedModel
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,18 @@ class News:
     @property
     def ending(self) -> tuple[TrialState, float] | None:
         return (self.result.state, self.result.ended) if self.result else None
+
+
+@dataclass(frozen=True)
+class Parent:
+    """What the parent run carries: files by name, tags, tables by file name, the best trial's network if there is one."""
+
+    files: Mapping[str, bytes]
+    tags: Mapping[str, str]
+    is_over: bool
+    model: "LoggedModel | None" = None
+    register: str | None = None
+    tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
 
 
 def news_of_end(trial: Trial, result: Result) -> News:

@@ -2,24 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeper.experiment import Experiment
 from sweeper.redaction import without_password, without_passwords
 from sweeper.store import Record, Result, Row, StoreError, Sweep
-from sweeper.tracking.news import News, news_of, news_of_end
+from sweeper.tracking.news import News, Parent, news_of, news_of_end
 from sweeper.tracking.settings import set_up
 from sweeper.tracking.trouble import is_outage, sentence
 from sweeper.trial import Trial, TrialState
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from sweeper.tracking.logged_model import LoggedModel
     from sweeper.tracking.mlflow_store import SweepRuns
 
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -27,18 +24,6 @@ PATIENCE_SECONDS = 20.0
 GATHER_SECONDS = 1.0  # of a trial that starts, reports and ends within that the store is asked once
 STALL_SECONDS, MODEL_SECONDS = 60.0, 360.0
 MODEL = "the best model"
-
-
-@dataclass(frozen=True)
-class Parent:
-    """What the parent run carries: files by name, tags, tables by file name, the best trial's network if there is one."""
-
-    files: Mapping[str, bytes]
-    tags: Mapping[str, str]
-    is_over: bool
-    model: "LoggedModel | None" = None
-    register: str | None = None
-    tables: "Mapping[str, pd.DataFrame]" = field(default_factory=dict)
 
 
 class Publisher:
