@@ -59,7 +59,8 @@ def read_source(text: str, file: str) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{file}:{mark.line + 1}" if mark else file
-        source.mistakes.append(Mistake(place, "", f"this is not YAML: {error.problem or error.context}"))
+        tab = "; indent with spaces, not with a tab" if r"'\t'" in (error.problem or "") else ""
+        source.mistakes.append(Mistake(place, "", f"this is not YAML: {error.problem or error.context}{tab}"))
         return source
     except yaml.reader.ReaderError as error:
         place = f"{file}:{text.count(chr(10), 0, error.position) + 1}"

@@ -605,7 +605,7 @@ NOT_A_FILE: dict[str, tuple[str, str, str]] = {
     "a word": ("hello\n", "f.yaml:1", "a mapping"),
     "an open bracket": (BASE + "search: {space: {lr: [1, 2}\n", "f.yaml:4", "not YAML"),
     "an open quote": (BASE + "description: 'never closed\n", "f.yaml:5", "not YAML"),
-    "a tab": ("name: demo\n\tdata: 1\n", "f.yaml:2", "not YAML"),
+    "a tab": ("name: demo\n\tdata: 1\n", "f.yaml:2", "indent with spaces, not with a tab"),
     "two documents": (BASE + "---\nname: other\n", "f.yaml:4", "another document"),
     "an unknown alias": (BASE + "train: *nowhere\n", "f.yaml:4", "undefined alias"),
     "a control character": (BASE + "description: a\0b\n", "f.yaml:4", "0x0000"),

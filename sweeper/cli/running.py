@@ -1,6 +1,7 @@
 """Commands that run sweeps and publish them."""
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,6 +54,7 @@ def _stoppable() -> Iterator[Stopping]:
             with hearing(stopping):
                 yield stopping
         except Stopped:
+            print("stopped; what is saved stays. The same command goes on with it", file=sys.stderr)
             leave(stopping.code)
 
 

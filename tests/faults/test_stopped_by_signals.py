@@ -189,6 +189,12 @@ def test_a_trial_in_a_long_epoch_is_cut_off_when_the_sender_will_not_wait(file: 
     assert statuses(tmp_path) == {"KILLED"}
 
 
+def test_stopped_before_there_are_trials_it_says_so(file: Path, tmp_path: Path) -> None:
+    model = "model={name: 'tests.interrupting:network'}"
+    done = sweeper("run", file, "--storage", tmp_path, "--set", model, "--executor", "inline", expect=130)
+    assert done.stderr == "stopped; what is saved stays. The same command goes on with it\n"
+
+
 def test_a_signal_while_hearing_ends_is_noted_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     before, wakeup = signal.getsignal(signal.SIGTERM), signal.set_wakeup_fd
 
