@@ -1,6 +1,7 @@
 """What docker/slurm/sweep.sbatch does when Slurm signals it. Slurm's commands, Ray's and sweeper's are stood in for."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ from tests.services.stack import DOCKER
 SCRIPT = DOCKER / "slurm" / "sweep.sbatch"
 COMMANDS = {
     "scontrol": 'case $1 in show) printf "%s\\n" node1 node2;; *) echo "scontrol $*" >>"$TOLD";; esac',
-    "srun": 'case "$*" in *hostname*) echo 10.0.0.1;; *) echo "srun $*" >>"$TOLD"; exec sleep 600;; esac',
+    "srun": 'case "$*" in *hostname*) echo 10.0.0.1;; *) echo "srun $* $SLURM_EXPORT_ENV" >>"$TOLD"; exec sleep 600;; esac',
     "ray": "exit 0",
     "sweeper": """
         trap 'sleep 0.5; echo saved >>"$TOLD"; exit 143' TERM
@@ -35,6 +36,7 @@ class Job:
         (folder / "bin" / "activate").write_text(f"PATH={folder}/bin:$PATH\n")
         self.told = folder / "told.txt"
         given = {"SWEEPER_VENV": folder, "TOLD": self.told, "SLURM_JOB_ID": 7, "SLURM_JOB_NODELIST": "node[1-2]"}
+        given |= {"SLURM_EXPORT_ENV": "NONE", "SLURM_TMPDIR": f"/localscratch/{'user' * 8}.12345678.0"}
         environment = {**os.environ, **{name: str(value) for name, value in given.items()}, "SLURM_CPUS_PER_TASK": "6"}
         self.process = subprocess.Popen(["bash", SCRIPT, file, "--storage", "/shared"], env=environment)
         self.wait_for("sweeper run")
@@ -86,6 +88,19 @@ def test_every_node_of_ray_has_the_cpus_of_its_task(job: Job) -> None:
     steps = [line for line in job.told.read_text().splitlines() if line.startswith("srun")]
     assert len(steps) == 2
     assert all("--cpus-per-task 6 " in step and "ray start" in step for step in steps)
+
+
+def test_every_step_has_the_environment_of_a_job_that_was_submitted_without_one(job: Job) -> None:
+    """Slurm hands `--export=NONE` on to the steps, which would have neither Ray nor its token."""
+    job.wait_for("--nodelist node2")
+    steps = [line for line in job.told.read_text().splitlines() if line.startswith("srun")]
+    assert all(step.endswith(" ALL") for step in steps)
+
+
+def test_the_paths_of_rays_sockets_are_short_enough_wherever_a_site_has_its_disks(job: Job) -> None:
+    (place,) = re.findall(r"--temp-dir (\S+)", job.told.read_text())
+    longest = "session_2026-11-23_13-45-06_123456_4194304/sockets/plasma_store"
+    assert len(f"{place.removesuffix('7')}4294967295/{longest}") <= 107, "what Linux allows"
 
 
 def test_slurm_warns_the_script_alone_and_a_job_that_is_queued_again_adds_to_its_log() -> None:
