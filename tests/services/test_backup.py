@@ -64,6 +64,8 @@ class Terminal:
             case ["stop", name]:
                 if name in self.stack.services:
                     self.stack.services[name].stop()
+            case ["build"]:
+                """What images bring is on this machine."""
             case ["up", "--detach", "--wait", name] | ["up", "--detach", name] | ["run", "--rm", name]:
                 self.stack.up(name)
             case _:

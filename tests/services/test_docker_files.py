@@ -1,5 +1,6 @@
 """The files under docker/, read by the tools of those who run such things. Each test is skipped by name without its tool."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ray._private.ray_constants import RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S
 
+from sweeper.stopping import LIMIT_SECONDS
 from tests.command import ROOT
 from tests.services.stack import DOCKER, compose
 
@@ -127,6 +130,70 @@ def test_the_image_is_built_by_what_is_locked() -> None:
     (locked,) = re.findall(r"^setuptools==(\d+)", LOCK, re.MULTILINE)
     (least,) = re.findall(r'requires = \["setuptools>=(\d+)"\]', (ROOT / "pyproject.toml").read_text())
     assert int(locked) >= int(least)
+
+
+def test_each_image_is_built_by_one_service_which_all_that_need_it_wait_for() -> None:
+    """Compose builds at once what has a `build`; of two that end with one tag, one fails: "image ... already exists"."""
+    services = compose()["services"]
+    built = [service["image"] for service in services.values() if "build" in service]
+    assert sorted(image.partition(":")[0] for image in built) == ["sweeper", "sweeper-mlflow"]
+
+    def is_built_before(name: str, image: str) -> bool:
+        service = services[name]
+        is_here = "build" in service and service["image"] == image
+        return is_here or any(is_built_before(other, image) for other in service.get("depends_on", ()))
+
+    for name, service in services.items():
+        assert service["image"] not in built or is_built_before(name, service["image"]), name
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: str(file.relative_to(DOCKER)))
+def test_images_have_the_bytecode_that_their_users_could_not_keep(file: Path) -> None:
+    """Without it each health check would compile Ray, and each worker torch, anew."""
+    assert re.search(r"^COPY --from=build /opt/venv /opt/venv$", file.read_text(), re.MULTILINE)
+    assert not re.search("PIP_NO_COMPILE|--no-compile|PYTHONDONTWRITEBYTECODE", file.read_text())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make files of another's")
+def test_git_in_the_image_reads_a_working_copy_of_any_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", str(tmp_path / "system"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    subprocess.run(["git", "init", "--quiet", tmp_path / "copy"], check=True)
+    for path in (tmp_path / "copy", tmp_path / "copy" / ".git"):
+        os.chown(path, 10001, 10001)
+    assert "dubious ownership" in says("git", "-C", tmp_path / "copy", "status")
+    (words,) = re.findall(r"git config --system .*", DOCKERFILES[0].read_text())
+    subprocess.run(["bash", "-c", words], check=True)
+    assert says("git", "-C", tmp_path / "copy", "status") == ""
+
+
+def test_who_is_stopped_has_the_time_that_it_takes() -> None:
+    """Ray drains a node before it ends its processes; a driver that Ray's jobs API stops saves as one on a terminal does."""
+    services = compose()["services"]
+    for name in ("ray-head", "worker-cpu", "worker-gpu"):
+        assert int(services[name]["stop_grace_period"].removesuffix("s")) > RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S
+    for head, *workers in map(groups, documents(*CLUSTERS)):
+        for group in (head, *workers):
+            seconds = group["template"]["spec"]["terminationGracePeriodSeconds"]
+            assert seconds > RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S
+        environment = {given["name"]: given["value"] for given in head["template"]["spec"]["containers"][0]["env"]}
+        assert LIMIT_SECONDS < int(environment["RAY_JOB_STOP_WAIT_TIME_S"]) < RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S
+
+
+def test_kubectl_waits_longer_than_the_half_minute_in_which_an_image_is_not_pulled() -> None:
+    waits = re.findall(r"kubectl wait [^&\n]*", README)
+    assert waits
+    assert all("--timeout=" in wait for wait in waits)
+
+
+def test_images_of_ones_own_are_where_the_driver_and_every_worker_looks() -> None:
+    """`--file` keeps Compose from looking for compose.override.yaml."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    added = yaml.safe_load(text)["services"]
+    assert set(added) == {name for name in compose()["services"] if name == "sweeper" or name.startswith("worker")}
+    (volume,) = {volume for service in added.values() for volume in service["volumes"]}
+    source, target, mode = volume.split(":")
+    assert (source, mode) == (target, "ro")
 
 
 def test_cpus_are_offered_once_and_ray_keeps_objects_in_shared_memory() -> None:
