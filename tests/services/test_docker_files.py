@@ -85,7 +85,7 @@ def documents(*files: Path) -> list[dict[str, Any]]:
 
 
 def gibibytes(size: str) -> int:
-    return int(size[: -len("gb")]) * 2**30
+    return int(re.sub("gb$|Gi$", "", size)) * 2**30
 
 
 def test_what_the_files_name_is_there() -> None:
@@ -263,6 +263,22 @@ def test_pods_keep_to_the_restricted_standard() -> None:
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, kind
         contexts += [container["securityContext"] for container in spec["containers"]]
     assert contexts == [{"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}] * len(contexts)
+
+
+def test_only_the_autoscaler_beside_a_head_may_ask_kubernetes() -> None:
+    """A trial's code runs on the workers."""
+    heads = [group for document in documents(*CLUSTERS) for group in groups(document)[:1]]
+    asking = [pod["spec"] for document in documents() for pod in pods(document)]
+    asking = [spec for spec in asking if spec.get("automountServiceAccountToken", True)]
+    assert asking == [head["template"]["spec"] for head in heads]
+
+
+def test_a_head_in_kubernetes_has_the_memory_of_head_and_driver_in_compose() -> None:
+    services = compose()["services"]
+    needed = sum(gibibytes(services[name]["mem_limit"]) for name in ("ray-head", "sweeper"))
+    for head, *_ in map(groups, documents(*CLUSTERS)):
+        (container,) = head["template"]["spec"]["containers"]
+        assert {gibibytes(each["memory"]) for each in container["resources"].values()} == {needed}
 
 
 def test_a_job_that_failed_builds_no_further_cluster() -> None:
