@@ -27,7 +27,13 @@ __all__ = [
 
 TEMPORARY = ".tmp"
 READ_AT_ONCE = 256
-FULL = (errno.ENOSPC, errno.EDQUOT)
+ROOM = "Make room on that disk"
+FULL = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: "Allow larger files (ulimit -f unlimited)",
+}
+"""What to do about a place that takes no more, by the error that it gives."""
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENAMETOOLONG, errno.ELOOP)
 REMEDIES = {  # for a file whose removal does not just redo some work
     "trial.json": "Restore it; or remove its folder, and what the trial had is lost: unless it was the last one, a grid trains "

@@ -1,5 +1,6 @@
 """One process at a time in a sweep's folder: a lock that the kernel lets go of when its holder dies; on S3, a lease."""
 
+import fcntl
 import os
 import socket
 import time
@@ -12,7 +13,6 @@ from sweeper import lease
 from sweeper.folder import Folder, StoreError
 
 FILE, OWNER = ".lock", "owner.json"
-INSTANT_SECONDS = 0.1
 PATIENCE_SECONDS = 1.0  # whoever asks whether it is held holds it for an instant
 
 
@@ -50,16 +50,17 @@ def hold(folder: Folder, name: str, tell: Callable[[str], object] = print) -> It
 
 
 def is_held(folder: Folder) -> bool:
-    """Whether a live process holds the folder."""
+    """Whether a live process holds the folder; whoever may read it may ask."""
     if folder.protocols & lease.SUPPORTED:
         return lease.is_held(folder)
     if not folder.is_local or not folder.exists(FILE):
         return False
-    try:
-        with _file_lock(folder, INSTANT_SECONDS):
-            return False
-    except filelock.Timeout:
-        return True
+    with open(folder.at(FILE), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _file_lock(folder: Folder, patience_seconds: float) -> filelock.BaseFileLock:

@@ -80,6 +80,7 @@ class Sweep:
         self.name = name
         self.storage = Folder(storage)
         self.folder = self.storage.sub(name)
+        self.known_identity: str | None = None
 
     def exists(self) -> bool:
         return self.folder.exists("experiment.yaml")
@@ -112,10 +113,22 @@ class Sweep:
         return self.folder.parsed("machine.json", _machine)
 
     def identity(self) -> str:
-        """A name for this folder that no other sweep has, wherever it is moved; made when first asked for."""
-        if not self.folder.exists("sweep.json"):
+        """A name for this folder that no other sweep has, wherever it is moved; made when first asked for.
+
+        Raises StoreError when the folder has another name than before, or none: it is not the same any more.
+        """
+        if self.known_identity is None and not self.folder.exists("sweep.json"):
             self.folder.write_json("sweep.json", {"id": secrets.token_hex(8)})
-        return self.folder.parsed("sweep.json", lambda fields: str(fields["id"]))
+        try:
+            found = self.folder.parsed("sweep.json", lambda fields: str(fields["id"]))
+        except (FileNotFoundError, NotADirectoryError):
+            found = ""
+        if found != (self.known_identity or found):
+            raise StoreError(
+                f"{self.folder.url} was moved or removed, or its disk was taken away, while this ran. Put it back first"
+            )
+        self.known_identity = found
+        return found
 
     def write_machine(self, machine: Machine) -> None:
         self.folder.write_json("machine.json", asdict(machine))

@@ -56,6 +56,13 @@ def here(*arguments: object, expect: int | tuple[int, ...] = 0, cwd: Path = ROOT
     return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
 
 
+def in_shell(script: str, *words: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What a shell makes of a script whose arguments are a command of sweeper's."""
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "sweeper.cli", *map(str, words)]
+    surrounding = environment() | variables
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=surrounding, check=False)
+
+
 @contextmanager
 def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A command that runs meanwhile; killed at the end if it still does."""

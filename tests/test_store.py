@@ -424,6 +424,19 @@ def test_whoever_reads_while_another_writes_sees_whole_files(tmp_path: Path) -> 
     assert len({content[0] for content in seen}) > 1  # it was writing meanwhile
 
 
+def test_a_folder_that_is_gone_or_another_s_has_no_identity_any_more(tmp_path: Path) -> None:
+    sweep, place = Sweep(str(tmp_path), "demo"), tmp_path / "demo"
+    identity = sweep.identity()
+    place.rename(tmp_path / "elsewhere")
+    assert Sweep(str(tmp_path), "elsewhere").identity() == identity
+    with pytest.raises(StoreError, match=f"{place} was moved or removed"):
+        sweep.identity()
+    assert not place.exists()
+    Sweep(str(tmp_path), "demo").identity()
+    with pytest.raises(StoreError, match=f"{place} was moved or removed"):
+        sweep.identity()
+
+
 # The lock
 
 OWNER = """
@@ -433,6 +446,22 @@ with Sweep(sys.argv[1], sys.argv[2]).lock():
     print("held", flush=True)
     sys.stdin.readline()
 """
+
+
+def test_whoever_may_only_read_a_sweep_sees_whether_it_runs(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    sweep = Sweep(str(tmp_path / "storage"), "demo")
+    enter(sweep)
+    mount = f"mount --bind '{tmp_path}/storage' '{seen}' && mount -o remount,ro,bind '{seen}'"
+    if os.geteuid() or subprocess.run(["sh", "-c", mount], capture_output=True, check=False).returncode:
+        pytest.skip("a folder can be mounted by root alone")
+    try:
+        assert not Sweep(str(seen), "demo").is_running()
+        with another_owner(sweep):
+            assert Sweep(str(seen), "demo").is_running()
+    finally:
+        subprocess.run(["umount", "--lazy", str(seen)], check=True)
 
 
 def test_a_second_run_is_told_who_holds_the_sweep(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from sweeper.store import Record, Result, Row, StoreError, Sweep, time_after
 from sweeper.trial import Answer, Trial, TrialState
 from sweeper.trial_folder import CHECKPOINT, CheckpointError
 
-FULL_DISK = tuple(f"OSError: [Errno {number}]" for number in FULL)
+FULL_DISK = {f"OSError: [Errno {number}]": remedy for number, remedy in FULL.items()}
 DAMAGED, DAMAGED_CHECKPOINT = (f"{kind.__module__}.{kind.__qualname__}: " for kind in (StoreError, CheckpointError))
 MOST_LOSSES = 2
 STORAGE_OUT = f"{UnreachableError.__module__}.{UnreachableError.__qualname__}: "
@@ -117,6 +117,7 @@ class Driver:
         return trial
 
     def _note(self, trial: Trial) -> None:
+        self.sweep.identity()  # else a folder that is gone would be made anew, trial by trial
         folder = self.sweep.trial(trial.key)
         if not folder.exists("trial.json"):
             folder.write_trial(trial)
@@ -138,7 +139,7 @@ class Driver:
         self.begin(trial.key)
 
     def _give_up(self, told: str) -> None:
-        told += ". Make room on that disk first." if told.startswith(FULL_DISK) else ""
+        told += next((f". {remedy} first." for start, remedy in FULL_DISK.items() if told.startswith(start)), "")
         self.trouble = self.trouble or told
         self.halt(None)
 
@@ -166,6 +167,7 @@ class Driver:
             return
         self.search.tell(trial, result)
         with self.storing(trial):
+            self.sweep.identity()
             self._keep_best_model(trial, result)
         for listener in self.listeners:
             listener.ended(trial, result)
@@ -190,6 +192,7 @@ class Driver:
             self._fail(trial, redacted(error), is_own)  # a worker elsewhere has another environment
 
     def _fail(self, trial: Trial, error: str, is_own: bool) -> None:
+        self.sweep.identity()  # a folder that is gone is no trial's fault
         told, folder = cause(error), self.sweep.trial(trial.key)
         if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
             self._give_up(told.removeprefix(STORAGE_OUT))

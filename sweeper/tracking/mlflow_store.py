@@ -41,9 +41,9 @@ class SweepRuns:
 
     def __init__(self, uri: str, sweep: Sweep, experiment: Experiment) -> None:
         silence()
+        self.sweep, self.sweep_id, self.description = sweep, sweep.identity(), experiment.description
         make_database(uri)
         self.client = Client(tracking_uri=uri)
-        self.sweep, self.sweep_id, self.description = sweep, sweep.identity(), experiment.description
         self.experiment_id = self._experiment(experiment.name, uri)
         found = self._single_runs()
         self.parent = found.pop("") if "" in found else self._create(experiment.name, {}, time.time())

@@ -125,6 +125,12 @@ def at_epoch_2(notes: Path) -> None:
         raise ValueError("at epoch 2\nof the test")
 
 
+def moves_storage(notes: Path) -> None:
+    """Renames the folder `storage` beside the notes."""
+    if is_asked(notes):
+        (notes.parent / "storage").rename(notes.parent / "moved")
+
+
 def none(notes: Path) -> None:
     """Nothing."""
 
@@ -157,6 +163,7 @@ WAYS: dict[str, Callable[[Path], None]] = {
     "no_memory": no_memory,
     "leaves": leaves,
     "at_epoch_2": at_epoch_2,
+    "moves_storage": moves_storage,
     "crowded": crowded,
     "counts_its_steps": counts_its_steps,
     "notes_its_process": notes_its_process,

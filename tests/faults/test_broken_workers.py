@@ -229,10 +229,34 @@ def test_a_place_that_cannot_be_written_is_named_and_once_it_can_the_same_comman
     check_mlflow(tmp_path, 4)
 
 
+@pytest.mark.parametrize("is_put_back", [True, False])
+def test_a_storage_that_is_taken_away_stops_the_sweep_and_no_trial_fails_for_it(
+    is_put_back: bool, file: Path, tmp_path: Path
+) -> None:
+    whole, storage, moved = tmp_path / "whole", tmp_path / "storage", tmp_path / "moved"
+    words = ["run", file, "--executor", "inline", *broken_in("moves_storage"), "--storage"]
+    here(*words, whole)
+    (tmp_path / "notes" / "once").touch()
+    done = here(*words, storage, expect=3)
+    assert f"{storage}/broken was moved or removed" in done.stderr
+    assert "failed" not in done.stderr
+    assert not list(storage.rglob("trial.json"))
+    if is_put_back:
+        shutil.rmtree(storage, ignore_errors=True)
+        moved.rename(storage)
+    here(*words, storage)
+    assert table(storage, "broken") == table(whole, "broken")
+    check_mlflow(storage, 6)
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
         ("OSError: [Errno 28] No space: '/a'", "OSError: [Errno 28] No space: '/a'. Make room on that disk first."),
+        (
+            "OSError: [Errno 27] Too large: '/a'",
+            "OSError: [Errno 27] Too large: '/a'. Allow larger files (ulimit -f unlimited) first.",
+        ),
         ("sweeper.remote.UnreachableError: s3://a is out", "s3://a is out"),
     ],
 )

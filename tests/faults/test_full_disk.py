@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import check_mlflow, here, sweeper, table
+from tests.command import check_mlflow, here, in_shell, sweeper, table
 
 EXPERIMENT = """
 name: grid
@@ -131,3 +131,15 @@ def test_what_does_not_fit_leaves_no_file_of_its_name(name: str, undisturbed: st
     (disk / "ballast").unlink()
     here(*words)
     assert target.exists()
+
+
+def test_files_that_may_not_grow_stop_it_and_larger_ones_let_it_end(
+    file: Path, undisturbed: str, tmp_path: Path
+) -> None:
+    arguments = ("run", file, "--storage", tmp_path, "--executor", "inline")
+    limited = f'ulimit -f {1000 * KIB // 512}; exec "$@"'  # less than a checkpoint
+    done = in_shell(limited, *arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert "ulimit -f unlimited" in done.stderr
+    sweeper(*arguments)
+    assert table(tmp_path, "grid") == undisturbed
