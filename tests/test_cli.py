@@ -29,7 +29,7 @@ from sweeper.store import Result, Sweep
 from sweeper.terminal import Terminal, printable
 from sweeper.tracking import Publisher
 from sweeper.trial import Trial, TrialState
-from tests.command import ROOT, check_mlflow, environment, here, sweeper
+from tests.command import ROOT, check_mlflow, environment, here, in_shell, sweeper
 from tests.images import class_files, write_folder
 
 NETWORK = """
@@ -328,6 +328,31 @@ def test_bad_input_is_told_with_exit_code_2_and_no_traceback(storage: Path, argu
     error = sweeper(*words, *where, expect=2).stderr
     assert told in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_run_does_its_work_whichever_streams_are_closed(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "small.yaml").write_text(FILE)
+    words = ["run", tmp_path / "small.yaml", "--storage", tmp_path, "--executor", "inline"]
+    words += ["--set", "train.epochs=1", "--set", "search.space={lr: [0.1]}", "--set", "search.seeds=[0]"]
+    done = in_shell(f'exec "$@" {closed}', *words)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    rows = json.loads(here("results", "small", "--json", "--storage", tmp_path).stdout)
+    assert [row["state"] for row in rows] == ["complete"]
+
+
+def test_names_of_files_are_read_as_utf_8_or_not_at_all(storage: Path) -> None:
+    other = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    refused = in_shell('"$@"', "status", "small", "--storage", storage, **other)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "PYTHONUTF8=1" in refused.stderr
+    assert in_shell('"$@"', "status", "small", "--storage", storage, **(other | {"PYTHONUTF8": "1"})).returncode == 0
+
+
+def test_a_current_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+    refused = in_shell(f'mkdir {tmp_path}/gone && cd {tmp_path}/gone && rmdir {tmp_path}/gone && "$@"', "list")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "the current directory has been removed" in refused.stderr
 
 
 def test_view_prints_plain_lines_where_there_is_no_terminal() -> None:

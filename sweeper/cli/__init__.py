@@ -1,6 +1,5 @@
 """The command line: thin commands. Heavy modules are imported inside them, so that --help is instant."""
 
-import errno
 import os
 import sys
 import traceback
@@ -8,7 +7,8 @@ from contextlib import redirect_stderr
 from typing import TextIO, cast
 
 from sweeper.cli import running, reading, showing, files  # isort: skip # the order of --help
-from sweeper.cli.options import app
+from sweeper.cli.options import InputError, app
+from sweeper.cli.streams import open_closed_streams
 from sweeper.redaction import Redacted
 
 __all__ = ["app", "files", "main", "reading", "running", "showing"]
@@ -18,24 +18,43 @@ BUG, BAD_INPUT = 1, 2
 
 def main() -> None:
     """Run the command line; what is wrong with the user's input is told without a traceback, with exit code 2."""
-    sys.path.append(os.getcwd())  # where a user's own "package.module:callable" lies
+    open_closed_streams()
     with redirect_stderr(cast("TextIO", Redacted(sys.stderr))):
         try:
+            _check_encoding()
+            sys.path.append(_current_directory())  # where a user's own "package.module:callable" lies
             app()
         except Exception as error:  # tracebacks are told here too, where they lose their passwords
             sys.exit(_told(error))
 
 
+def _check_encoding() -> None:
+    """Refuse to read the names of files in another way than other runs do: classes are called by them, and so are trials."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        raise InputError(f"Python would read the names of files as {encoding} here. Run again with PYTHONUTF8=1 set.")
+
+
+def _current_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise InputError(
+            "the current directory has been removed. Change to one that is there, then run again."
+        ) from error
+
+
 def _told(error: Exception) -> int:
     """Tell of an error on stderr; returns the exit code."""
+    from sweeper.folder import FULL
     from sweeper.terminal import printable
 
     if not _is_for_users(error):
         print(printable("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         return BUG
     print(printable(f"sweeper: {error}"), file=sys.stderr)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        print("Make room on that disk, then run the same command again; what was saved is kept.", file=sys.stderr)
+    if isinstance(error, OSError) and (remedy := FULL.get(error.errno or 0)):
+        print(f"{remedy}, then run the same command again; what was saved is kept.", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 GONE = (errno.EIO, errno.EPIPE)
+STANDARD = {"stdin": "r", "stdout": "w", "stderr": "w"}
 
 
 class Lasting:
@@ -39,6 +40,15 @@ class Lasting:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)
+
+
+def open_closed_streams() -> None:
+    """Let a stream that was closed before the start, as by `>&-`, lead nowhere: no other file shall get its number."""
+    for name, mode in STANDARD.items():
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(nowhere, True)
+            setattr(sys, name, os.fdopen(nowhere, mode))
 
 
 @contextmanager
