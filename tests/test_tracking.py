@@ -510,6 +510,20 @@ def test_a_database_that_was_made_anew_for_another_sweep_has_nothing_of_this_one
     assert is_published(sweep, sweep.records(), uri)
 
 
+def test_files_that_were_removed_from_the_store_are_given_to_it_again(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep, store = a_sweep(tmp_path, len(ENDINGS), ENDINGS), tmp_path / "mlflow-artifacts"
+    publish(sweep, uri)
+    note_published(sweep, sweep.records(), uri)
+    assert is_published(sweep, sweep.records(), uri)
+    before = {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    shutil.rmtree(store)
+    assert not is_published(sweep, sweep.records(), uri)
+    publish(sweep, uri)
+    assert {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
+    assert is_published(sweep, sweep.records(), uri)
+    assert_published(database, sweep)
+
+
 def test_an_empty_file_is_made_a_database(tmp_path: Path, database: Path, uri: str) -> None:
     database.write_bytes(b"")
     sweep = a_sweep(tmp_path, 1)

@@ -1,10 +1,12 @@
 """The best model is logged once, loads anywhere, predicts raw images in batches of any size, and is registered once."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import mlflow.pytorch
@@ -96,6 +98,16 @@ def test_a_model_is_logged_and_registered_once(tmp_path: Path, database: Path, u
         ("best", 2),
         ("best also", 1),
     ]
+
+
+def test_a_model_whose_files_were_removed_is_logged_anew(tmp_path: Path, database: Path, uri: str) -> None:
+    sweep, network = a_sweep(tmp_path, 1), classifier()
+    for _ in range(2):
+        publish(sweep, uri, a_parent(model=a_model("0123456789ab", network)))
+        (model,) = models_of(uri, database, sweep)
+        place = Path(unquote(urlsplit(model.artifact_location).path))
+        assert (place / "MLmodel").is_file()
+        shutil.rmtree(tmp_path / "mlflow-artifacts")
 
 
 def test_logging_a_model_leaves_no_trace_in_the_process(tmp_path: Path, database: Path, uri: str) -> None:

@@ -55,12 +55,12 @@ def _digest(sweep: Sweep, records: Sequence[Record], uri: str) -> str:
 
 
 def is_published(sweep: Sweep, records: Sequence[Record], uri: str) -> bool:
-    """Whether everything in the folder was published to `uri` before, and a database there still has as many runs."""
+    """Whether everything in the folder was published to `uri` before, and a database there still has as many runs, with files."""
     noted = _noted(sweep).get("digest")
     if noted is None or noted != _digest(sweep, records, uri):
         return False
     database = sqlite_path(uri)
-    return database is None or has_runs(database, sweep.identity(), len(records) + 1)
+    return database is None or has_runs(database, sweep.identity(), len(records) + 1, fingerprint_of({}))
 
 
 def is_held(sweep: Sweep, experiment: Experiment, records: Sequence[Record], uri: str) -> bool:

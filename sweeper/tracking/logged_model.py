@@ -13,6 +13,7 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
 from sweeper.tracking.client import Client, log_each
+from sweeper.tracking.sqlite import is_gone
 
 NAME = "model"
 UPLOAD_SECONDS = "300"
@@ -38,7 +39,7 @@ def log_model(client: Client, run: mlflow.entities.Run, model: LoggedModel, regi
 
 
 def _found(client: Client, run: mlflow.entities.Run, key: str) -> mlflow.entities.LoggedModel | None:
-    """The run's model of a trial; what an interrupted publisher left of one is deleted."""
+    """The run's model of a trial; what an interrupted publisher left of one, or who removed its files, is deleted."""
     wanted = f"name = '{NAME}' AND tags.`sweeper.trial_key` = '{key}'"
     token, whole = None, None
     while True:
@@ -46,7 +47,7 @@ def _found(client: Client, run: mlflow.entities.Run, key: str) -> mlflow.entitie
         for found in page:
             if found.source_run_id != run.info.run_id:
                 continue
-            if found.status == LoggedModelStatus.READY:
+            if found.status == LoggedModelStatus.READY and not is_gone(found.artifact_location):
                 whole = found
             else:
                 client.delete_logged_model(found.model_id)

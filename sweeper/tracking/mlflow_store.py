@@ -19,11 +19,12 @@ from sweeper.experiment import Experiment
 from sweeper.store import Result, Row, StoreError, Sweep
 from sweeper.tracking.client import Client, log_each
 from sweeper.tracking.database import artifact_location, make_database
-from sweeper.tracking.files import PER_CLASS, contents, fingerprint
+from sweeper.tracking.files import PER_CLASS, contents, fingerprint, fingerprint_of
 from sweeper.tracking.logged_model import LoggedModel, log_model
 from sweeper.tracking.names import storable
 from sweeper.tracking.published import STATUS, Published, ended_at, is_ended, runs_of
 from sweeper.tracking.settings import silence
+from sweeper.tracking.sqlite import is_gone
 from sweeper.tracking.tables import TAG as TABLES_TAG
 from sweeper.tracking.tables import table_json, tables_tag
 from sweeper.tracking.values import batches_of, class_metrics, params_of
@@ -167,9 +168,10 @@ class SweepRuns:
         return {name: value for name, value in tags.items() if value != "[]"}
 
     def _upload_new(self, trial: Trial, run: Published, result: Result) -> None:
-        """Upload the files of a run that was whole, if some came after: the tags last, for they say that it is done."""
+        """Upload the files of a run that was whole, if some came after or all went: the tags last, which say that it is done."""
         tags = self._file_tags(trial, run.tags)
-        if not tags.items() <= run.tags.items():
+        has_files = result.error is not None or tags[FILES_TAG] != fingerprint_of({})
+        if (has_files and is_gone(run.artifacts)) or not tags.items() <= run.tags.items():
             self._upload_of(trial, run, result)
             self.client.log_batch(run.run_id, tags=[RunTag(*tag) for tag in tags.items()])
             run.tags.update(tags)

@@ -5,19 +5,31 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 RUNS = """
-SELECT count(*) FROM runs JOIN tags USING (run_uuid)
-WHERE key = 'sweeper.sweep_id' AND value = ? AND lifecycle_stage = 'active'
+SELECT artifact_uri, files.value FROM runs JOIN tags USING (run_uuid)
+LEFT JOIN tags AS files ON files.run_uuid = runs.run_uuid AND files.key = 'sweeper.files'
+WHERE tags.key = 'sweeper.sweep_id' AND tags.value = ? AND lifecycle_stage = 'active'
 """
 
 
-def has_runs(path: Path, sweep_id: str, count: int) -> bool:
-    """Whether a database can be read and has so many runs of a sweep."""
+def has_runs(path: Path, sweep_id: str, count: int, no_files: str) -> bool:
+    """Whether a database can be read and has so many runs of a sweep, and their files are where it says.
+
+    `no_files`: what the tag `sweeper.files` of a run without any says.
+    """
     try:
-        return bool(_ask(path, RUNS, [sweep_id]) >= count)
+        found = _ask(path, RUNS, [sweep_id])
     except sqlite3.Error:
         return False
+    return len(found) >= count and not any(is_gone(uri) for uri, files in found if files not in (None, no_files))
+
+
+def is_gone(uri: str) -> bool:
+    """Whether a folder of artifacts is one of this machine's that is not there."""
+    parts = urlsplit(uri)
+    return parts.scheme == "file" and not Path(unquote(parts.path)).exists()
 
 
 def damage(path: Path) -> str | None:
@@ -31,6 +43,6 @@ def damage(path: Path) -> str | None:
     return None
 
 
-def _ask(path: Path, question: str, values: Sequence[str] = ()) -> Any:
+def _ask(path: Path, question: str, values: Sequence[str] = ()) -> list[Any]:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        return database.execute(question, values).fetchone()[0]
+        return database.execute(question, values).fetchall()
