@@ -1,5 +1,6 @@
 """One process at a time in a sweep's folder: a lock that the kernel lets go of when its holder dies; on S3, a lease."""
 
+import errno
 import fcntl
 import os
 import socket
@@ -13,6 +14,7 @@ from sweeper import lease
 from sweeper.folder import Folder, StoreError
 
 FILE, OWNER = ".lock", "owner.json"
+NO_WRITING = (errno.EACCES, errno.EPERM, errno.EROFS)
 PATIENCE_SECONDS = 1.0  # whoever asks whether it is held holds it for an instant
 
 
@@ -35,6 +37,10 @@ def hold(folder: Folder, name: str, tell: Callable[[str], object] = print) -> It
         busy = f"another sweeper is running {name!r} ({_owner(folder)}). Wait for it, or stop it first."
         raise StoreError(busy) from None
     except OSError as error:
+        if error.errno in NO_WRITING:
+            raise StoreError(
+                f"{folder.path} may not be written to ({error.strerror}). Allow that; or copy it, and give --storage the copy's"
+            ) from error
         raise StoreError(
             f"{folder.at(FILE)} cannot be locked ({error.strerror}), so that two runs could not be kept apart. Mount this file "
             "system with locks (Lustre: -o flock), or give --storage another"

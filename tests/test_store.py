@@ -458,6 +458,10 @@ def test_whoever_may_only_read_a_sweep_sees_whether_it_runs(tmp_path: Path) -> N
         pytest.skip("a folder can be mounted by root alone")
     try:
         assert not Sweep(str(seen), "demo").is_running()
+        with pytest.raises(
+            StoreError, match=rf"{seen}/demo may not be written to \(Read-only file system\)\. Allow that"
+        ):
+            enter(Sweep(str(seen), "demo"))
         with another_owner(sweep):
             assert Sweep(str(seen), "demo").is_running()
     finally:
