@@ -14,7 +14,7 @@ from rich.console import Console
 from sweeper.commands import command
 from sweeper.experiment import Experiment
 from sweeper.redaction import without_password
-from sweeper.store import Folder, Sweep
+from sweeper.store import Folder, Sweep, sweeps
 from sweeper.tracking import pages, set_up, tracking_uri
 
 START_SECONDS = 60.0
@@ -42,8 +42,11 @@ def serve(
     _check_port(port, partial(_again, storage, sweep, given))
     set_up()
     from sweeper.tracking.database import make_database
+    from sweeper.tracking.moved import follow
 
     make_database(uri)
+    if not any(each.is_running() for each in sweeps(storage)):  # which may see the storage at another place
+        follow(uri)
     page = _page(uri, f"http://127.0.0.1:{port}", sweep, experiment, console)
     console.print(f"MLflow over {without_password(uri)}; stop it with Ctrl-C\n{page}")
     if _has_display():

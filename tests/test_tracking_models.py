@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from sweeper.models.classifier import Classifier
 from sweeper.store import Sweep
+from sweeper.tracking import stored_uri
 from sweeper.tracking.logged_model import LoggedModel
 from sweeper.tracking.saved_model import save_model
 
@@ -108,6 +109,25 @@ def test_a_model_whose_files_were_removed_is_logged_anew(tmp_path: Path, databas
         place = Path(unquote(urlsplit(model.artifact_location).path))
         assert (place / "MLmodel").is_file()
         shutil.rmtree(tmp_path / "mlflow-artifacts")
+
+
+@pytest.mark.parametrize("take", [shutil.move, shutil.copytree])
+def test_a_storage_that_is_moved_or_copied_has_its_files_beside_its_database(
+    tmp_path: Path, take: Callable[[Path, Path], object]
+) -> None:
+    """MLflow notes absolute places."""
+    first, second = tmp_path / "first é", tmp_path / "second 100%"
+    publish(a_sweep(first, 2), stored_uri(str(first)), a_parent(model=a_model("0123456789ab", classifier())))
+    take(first, second)
+    before = set(first.rglob("*"))
+    sweep, uri = a_sweep(second, 4), stored_uri(str(second))
+    assert publish(sweep, uri).missing == []
+    assert_published(second / "mlflow.db", sweep)
+    (model,) = models_of(uri, second / "mlflow.db", sweep)
+    places = [run["artifact_uri"] for runs in held(second / "mlflow.db", sweep.identity()).values() for run in runs]
+    for place in [*places, model.artifact_location]:
+        assert Path(unquote(urlsplit(place).path)).is_relative_to(second / "mlflow-artifacts")
+    assert set(first.rglob("*")) == before
 
 
 def test_logging_a_model_leaves_no_trace_in_the_process(tmp_path: Path, database: Path, uri: str) -> None:

@@ -10,7 +10,7 @@ import filelock
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from sweeper.store import Folder, StoreError
-from sweeper.tracking.names import DATABASE, sqlite_path, sqlite_uri
+from sweeper.tracking.names import ARTIFACTS, DATABASE, sqlite_path, sqlite_uri
 from sweeper.tracking.sqlite import damage
 
 OTHERS_SECONDS = 60.0
@@ -35,7 +35,7 @@ def make_database(uri: str) -> None:
         scratch = path.with_name(f"{path.name}.{secrets.token_hex(4)}.new")
         scratch.mkdir()
         # Given a place, for MLflow writes its own, the current directory's, into SQL as it is, quotes and all.
-        location = path.with_name("mlflow-artifacts").as_uri()
+        location = path.with_name(ARTIFACTS).as_uri()
         SqlAlchemyStore(sqlite_uri(str(scratch / "mlflow.db")), location)  # type: ignore[no-untyped-call]
         os.replace(scratch / "mlflow.db", path)
         shutil.rmtree(scratch, ignore_errors=True)
@@ -57,6 +57,6 @@ def artifact_location(uri: str, storage: Folder, name: str) -> str | None:
         return None
     path = sqlite_path(uri)
     if path is not None:
-        return path.with_name("mlflow-artifacts").joinpath(name).as_uri()
-    place = storage.sub("mlflow-artifacts", name)
+        return path.with_name(ARTIFACTS).joinpath(name).as_uri()
+    place = storage.sub(ARTIFACTS, name)
     return Path(place.path).as_uri() if place.is_local else place.url

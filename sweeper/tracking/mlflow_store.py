@@ -21,6 +21,7 @@ from sweeper.tracking.client import Client, log_each
 from sweeper.tracking.database import artifact_location, make_database
 from sweeper.tracking.files import PER_CLASS, contents, fingerprint, fingerprint_of
 from sweeper.tracking.logged_model import LoggedModel, log_model
+from sweeper.tracking.moved import follow
 from sweeper.tracking.names import storable
 from sweeper.tracking.published import STATUS, Published, ended_at, is_ended, runs_of
 from sweeper.tracking.settings import silence
@@ -44,6 +45,7 @@ class SweepRuns:
         silence()
         self.sweep, self.sweep_id, self.description = sweep, sweep.identity(), experiment.description
         make_database(uri)
+        follow(uri)
         self.client = Client(tracking_uri=uri)
         self.experiment_id = self._experiment(experiment.name, uri)
         found = self._single_runs()

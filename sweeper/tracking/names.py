@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 MAX_LENGTH = 200
+ARTIFACTS = "mlflow-artifacts"  # the folder of files beside a database
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
 _RELATIVE = re.compile(r"(sqlite:///|file:)(?!/|file:|:memory:)([^?]+)(.*)")
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
