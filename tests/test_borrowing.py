@@ -25,9 +25,11 @@ from sweeper.store import Sweep
 
 @pytest.fixture(scope="module")
 def weak(tmp_path_factory: pytest.TempPathFactory) -> Begun:
-    """A complete trial of the sweep `trials`."""
-    begun = begin(tmp_path_factory.mktemp("sweeps"), experiment(epochs=1))
-    begun.ended()
+    """The best trial of the sweep `trials`, which has a worse one too."""
+    storage = tmp_path_factory.mktemp("sweeps")
+    begun, worse = (begin(storage, experiment(epochs=1, lr=lr)) for lr in (0.05, 1e-30))
+    assert begun.ended().summary["val/top1"] > worse.ended().summary["val/top1"]
+    assert expected(begun) != expected(worse)
     store_experiment(begun.sweep, begun.experiment)
     return begun
 

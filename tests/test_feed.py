@@ -1,10 +1,16 @@
-"""Where a data set's images live, and where what is made of them arrives. torch's `meta` device stands in for a GPU."""
+"""What an epoch shows of a data set's images, where they live, and where what is made of them arrives.
+
+torch's `meta` device stands in for a GPU.
+"""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as reference
 
 from sweeper.data import Dataset, prepare
 from sweeper.data.split import Indices, split
@@ -12,6 +18,7 @@ from sweeper.experiment import Data
 from sweeper.training import feed
 from sweeper.training.augment import Draws, draw
 from sweeper.training.feed import Feed
+from sweeper.training.mixing import Mix
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 EVERYTHING = (
@@ -24,6 +31,53 @@ def digits(tmp_path: Path) -> tuple[Data, Dataset, Indices]:
     data = Data("digits", image_size=8)
     dataset = prepare(data, tmp_path)
     return data, dataset, split(dataset, data.split)
+
+
+def as_seen(image_CHW: Tensor, draws: Any, at: int, data: Data) -> Tensor:
+    """One image by one column of an epoch's draws, in the order that the documents give."""
+    size, (top, left) = data.input_size, draws.corner_2N[:, at].tolist()
+    padded_CHW = image_CHW if data.crop_size else reference.pad(image_CHW, [size // 8])
+    seen_CHW = reference.crop(padded_CHW, top, left, size, size)
+    seen_CHW = (reference.horizontal_flip(seen_CHW) if draws.flip_N[at] else seen_CHW) / 255
+    for name in ("brightness", "contrast", "saturation", "hue"):
+        seen_CHW = getattr(reference, f"adjust_{name}")(seen_CHW, draws.colour_N[name][at].item())
+    seen_CHW = reference.normalize(seen_CHW, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    return reference.erase(seen_CHW, *draws.erased_4N[:, at].tolist(), v=torch.zeros(1))
+
+
+def with_the_one_before(images_NCHW: Tensor, mix: Mix) -> Tensor:
+    others_NCHW = torch.stack([images_NCHW[at - 1] for at in range(len(images_NCHW))])
+    if mix.box is None:
+        return mix.share * images_NCHW + (1 - mix.share) * others_NCHW
+    (top, bottom, left, right), is_inside_HW = mix.box, torch.zeros(images_NCHW.shape[2:], dtype=torch.bool)
+    is_inside_HW[top:bottom, left:right] = True
+    return torch.where(is_inside_HW, others_NCHW, images_NCHW)
+
+
+@pytest.mark.parametrize("crop_size", [None, 8])
+def test_an_epoch_shows_each_image_as_torchvision_makes_it_by_its_draws(
+    digits: tuple[Data, Dataset, Indices], crop_size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    for name in ("draw", "draw_mixes"):
+        made = getattr(feed, name)
+        monkeypatch.setattr(feed, name, lambda *given, made=made: drawn.append(made(*given)) or drawn[-1])
+    plain, dataset, (train_N, *rest) = digits
+    data = replace(plain, image_size=11, crop_size=crop_size, augment=EVERYTHING[::-1])
+    pixels = torch.randint(0, 256, (len(dataset.labels_N), 3, 11, 11), generator=torch.Generator().manual_seed(0))
+    coloured = replace(dataset, images_NCHW=pixels.to(torch.uint8).numpy())
+    of = Feed(data, coloured, Indices(train_N[:40], *rest), CPU)
+    batches = list(of.epoch(of.slices(7), torch.Generator().manual_seed(5)))
+    order_N = train_N[torch.randperm(40, generator=torch.Generator().manual_seed(5))]
+    (draws, mixes), first = drawn, 0
+    assert len({mix.box is None for mix in mixes}) == 2
+    assert [len(batch.labels_N) for batch in batches] == [7] * 5 + [5]
+    for batch, mix in zip(batches, mixes, strict=True):
+        rows = range(first, first + len(batch.labels_N))
+        images = [as_seen(torch.from_numpy(coloured.images_NCHW[order_N[at]]), draws, at, data) for at in rows]
+        torch.testing.assert_close(batch.images_NCHW, with_the_one_before(torch.stack(images), mix), atol=1e-4, rtol=0)
+        assert batch.labels_N.tolist() == dataset.labels_N[order_N[rows.start : rows.stop]].tolist()
+        first = rows.stop
 
 
 def assert_all_arrives(of: Feed) -> None:

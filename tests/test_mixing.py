@@ -9,6 +9,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from trials import begin, experiment
 
+from sweeper.experiment import named_of
 from sweeper.training.augment import asked_for
 from sweeper.training.feed import Batch
 from sweeper.training.mixing import Mix, box_of, draw_mixes, mixed
@@ -64,6 +65,18 @@ def test_shares_are_betas_and_of_two_kinds_each_is_as_likely() -> None:
     assert sum(mix is not None and mix.box is None for mix in both) / 4000 == pytest.approx(0.5, abs=0.03)
     assert both == draw_mixes(asked_for(("mixup", "cutmix")), 4000, 16, generator())
     assert draw_mixes(asked_for(("hue",)), 3, 16, generator()) == [None] * 3
+
+
+def test_boxes_lie_anywhere_by_row_and_column_apart_and_leave_a_share_from_their_beta() -> None:
+    mixes = draw_mixes(asked_for((named_of({"name": "cutmix", "alpha": 100}),)), 4000, 64, generator())
+    top, bottom, left, right = np.array([mix.box for mix in mixes if mix]).T  # 45 px wide, nearly all of them
+    for low, high in ((top, bottom), (left, right)):
+        assert (low == 0).mean() == pytest.approx(23 / 64, abs=0.03)
+        assert (high == 64).mean() == pytest.approx(22 / 64, abs=0.03)
+    assert np.corrcoef(top, left)[0, 1] == pytest.approx(0, abs=0.05)
+    inside = (top > 0) & (bottom < 64) & (left > 0) & (right < 64)
+    shares = np.array([mix.share for mix in mixes if mix])
+    assert shares[inside].mean() == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.8])

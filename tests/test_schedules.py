@@ -160,8 +160,9 @@ def test_schedules_that_begin_low_have_no_warm_up(schedule: Any) -> None:
 
 
 def test_plateau_does_not_count_the_epochs_of_the_warm_up() -> None:
-    train = Train(epochs=9, lr=1.0, schedule="plateau", gamma=0.1, patience=1, warmup_epochs=3)
+    train = Train(epochs=9, lr=1.0, schedule="plateau", gamma=0.1, patience=1, warmup_epochs=3, stop_after=2)
     history = [{"val/loss": 1.0}] * 8
+    assert [has_stopped(train, history[:epoch]) for epoch in range(9)] == [False] * 8 + [True]
     assert_close(ours(train, history, steps=1), [1 / 3, 2 / 3, 1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.01])
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_fit import assert_same_end, weights
+from test_fit import assert_same_end, normal_images, weights
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torchvision.transforms.v2 import functional as reference
-from trials import Told, begin, experiment, untimed
+from trials import Told, begin, experiment, network, untimed
 
 from sweeper.data import DataError
 from sweeper.data.split import split
@@ -106,7 +106,7 @@ def test_a_trial_is_complete_at_the_last_cut_it_was_given(tmp_path: Path) -> Non
 def test_bfloat16_learns_what_float32_learns(
     tmp_path: Path, model: dict[str, Any], epochs: int, optimizer: Any, lr: float
 ) -> None:
-    """Within 0.04 of the accuracy, 18 of 449 images; weights and running statistics stay float32."""
+    """Within 0.04 of the accuracy, 18 of 449 images; weights, running statistics and losses stay float32."""
     of = experiment(model=model, epochs=epochs, optimizer=optimizer, lr=lr, schedule="cosine")
     single, half = begin(tmp_path / "single", of), begin(tmp_path / "half", of, precision="bfloat16")
     accuracy = [begun.ended().summary["test/top1"] for begun in (single, half)]
@@ -114,6 +114,10 @@ def test_bfloat16_learns_what_float32_learns(
     assert accuracy[0] == pytest.approx(accuracy[1], abs=0.04)
     kept = {name: value for name, value in weights(half).items() if value.is_floating_point()}
     assert not [name for name, value in kept.items() if torch.equal(value, value.bfloat16().float())]
+    losses = torch.tensor(
+        [row[name] for row in half.folder.read_result().history for name in ("train/loss", "val/loss")]
+    )
+    assert not (losses == losses.bfloat16()).any()
 
 
 # Class weights
@@ -143,6 +147,15 @@ def test_balanced_weights_are_scikit_learns(tmp_path: Path) -> None:
     weights_K = class_weights("balanced", dataset, torch.from_numpy(labels_N))
     assert weights_K is not None
     np.testing.assert_allclose(weights_K, compute_class_weight("balanced", classes=np.arange(3), y=labels_N), rtol=1e-6)
+
+
+def test_a_trial_is_balanced_by_its_training_images(tmp_path: Path) -> None:
+    trainer = begin(tmp_path, experiment({"split": Split(0.05, 0.5, 0.45)}, class_weights="balanced")).trainer()
+    counts_K = np.bincount(trainer.feed.labels_N[trainer.feed.train_N])
+    assert trainer.weights_K is not None
+    np.testing.assert_allclose(trainer.weights_K, counts_K.sum() / (10 * counts_K), rtol=1e-6)
+    everywhere_K = np.bincount(trainer.feed.labels_N)
+    assert np.abs(everywhere_K.sum() / (10 * everywhere_K) / trainer.weights_K.numpy() - 1).max() > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -316,7 +329,7 @@ def test_activations_are_counted_as_they_come_and_those_of_a_layer_called_twice_
 
 def test_histograms_count_every_weight_and_activation_where_it_is(tmp_path: Path) -> None:
     last = Objective("train/loss", "min")
-    of = replace(experiment(model=HARD, epochs=4), artifacts=Artifacts(histograms=2), objective=last)
+    of = replace(experiment(model=HARD, epochs=4, ema=0.9), artifacts=Artifacts(histograms=2), objective=last)
     plain, begun = begin(tmp_path / "plain", replace(of, artifacts=Artifacts())), begin(tmp_path / "asked", of)
     assert untimed(plain.ended().history) == untimed(begun.ended().history)
     assert not plain.folder.artifacts.exists("histograms.parquet")
@@ -334,3 +347,12 @@ def test_histograms_count_every_weight_and_activation_where_it_is(tmp_path: Path
     assert list(activations.index) == ["0", "1", "2", "3", "4", "5"]
     assert activations["low"]["2"] == 0  # what ReLU leaves
     assert [sum(counts) for counts in activations["counts"]] == [256 * 12 * 16] * 5 + [256 * 10]
+    val_N = split(begun.dataset(), of.data.split).val_N[:256]
+    model, at = network(10, 8, **HARD).eval(), normal_images(begun.dataset(), val_N).float()
+    model.load_state_dict(kept)
+    for name, layer in model.named_children():
+        at = layer(at).detach()
+        low, high = activations["low"][name], activations["high"][name]
+        assert (low, high) == pytest.approx((at.min().item(), at.max().item()), rel=1e-3, abs=1e-4)
+        counts, _ = np.histogram(at.numpy(), 64, (low, high))
+        assert np.abs(counts - activations["counts"][name]).sum() < 0.005 * at.numel()
