@@ -175,6 +175,11 @@ def test_a_wide_resnet_has_the_parameters_of_its_blocks(options: dict[str, int])
     assert network(images(2, 64).to("meta")).shape == (2, 200)
 
 
+def test_a_wide_resnet_has_one_dropout_a_block_as_strong_as_asked_for() -> None:
+    network = on_meta("wide_resnet_bottleneck", {"blocks": 3, "dropout": 0.3}, 10, 32)
+    assert [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)] == [0.3] * 12
+
+
 def test_a_wide_resnet_s_stages_halve_the_size_and_double_the_channels() -> None:
     network = on_meta("wide_resnet_bottleneck", {}, 200, 64)
     shapes, at = [], images(1, 64).to("meta")

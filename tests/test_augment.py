@@ -212,4 +212,5 @@ def test_large_images_are_measured_a_few_at_a_time() -> None:
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert found.mean == pytest.approx([0.2] * 3)
+    assert found.deviation == pytest.approx([1 / 255] * 3)  # there is none to divide by
     assert peak_bytes < 20 * 2**20

@@ -1,9 +1,10 @@
 """Whole trials of networks that users may write: what they keep, how they begin, what they draw, in what form they compute."""
 
+import hashlib
 import random
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -93,6 +94,33 @@ def test_networks_of_one_s_own_go_on_as_if_never_stopped_and_are_rebuilt(
         logits_NK = network(torch.from_numpy(dataset.images_NCHW[val_N]))
     loss = torch.nn.functional.cross_entropy(logits_NK, torch.from_numpy(dataset.labels_N[val_N]))
     assert loss.item() == pytest.approx(result.summary["val/loss"], rel=1e-4)
+
+
+class Drawing(nn.Linear):
+    """Notes what it draws in training."""
+
+    drawn: ClassVar[list[float]] = []
+
+    def forward(self, pixels_NF: Tensor) -> Tensor:
+        if self.training:
+            Drawing.drawn.append(torch.rand(1).item())
+        return super().forward(pixels_NF)
+
+
+def drawing(classes: int, image_size: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), Drawing(3 * image_size**2, classes))
+
+
+def test_what_a_network_draws_is_that_of_the_trials_seed_and_of_the_epoch(tmp_path: Path) -> None:
+    of, expected = experiment(model={"name": f"{__name__}:drawing"}, epochs=2, batch_size=500), []
+    Drawing.drawn.clear()
+    for seed in (4, 5):
+        begin(tmp_path / str(seed), of, seed).ended()
+        for epoch in (1, 2):
+            digest = hashlib.sha256(f"{seed}/{epoch}".encode()).digest()
+            generator = torch.Generator().manual_seed(int.from_bytes(digest[:8]))
+            expected += torch.rand(2, generator=generator).tolist()  # an epoch has two steps
+    assert Drawing.drawn == expected
 
 
 # What a module says of its state

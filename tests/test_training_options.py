@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torchvision.transforms.v2 import functional as reference
 from trials import Told, begin, experiment, network, untimed
 
-from sweeper.data import DataError
+from sweeper.data import ClassName, DataError
 from sweeper.data.split import split
 from sweeper.experiment import Artifacts, Objective, Split, named_of
 from sweeper.models import ModelError
@@ -156,6 +156,20 @@ def test_a_trial_is_balanced_by_its_training_images(tmp_path: Path) -> None:
     np.testing.assert_allclose(trainer.weights_K, counts_K.sum() / (10 * counts_K), rtol=1e-6)
     everywhere_K = np.bincount(trainer.feed.labels_N)
     assert np.abs(everywhere_K.sum() / (10 * everywhere_K) / trainer.weights_K.numpy() - 1).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [({"two": 2.5, "n00": 0.5}, [0.5, 1.0, 2.5]), ({"n01": 3.0}, [1.0, 3.0, 1.0]), ((4.0, 0.1, 1.0), [4.0, 0.1, 1.0])],
+)
+def test_a_class_is_weighed_by_its_name_its_id_or_its_place_and_else_by_1(
+    tmp_path: Path, weights: Any, expected: list[float]
+) -> None:
+    names = tuple(ClassName(name, f"n{place:02}") for place, name in enumerate(("nought", "one", "two")))
+    dataset = replace(begin(tmp_path, experiment({"classes": 3})).dataset(), classes=names)
+    weights_K = class_weights(weights, dataset, torch.from_numpy(dataset.labels_N))
+    assert weights_K is not None
+    torch.testing.assert_close(weights_K, torch.tensor(expected))
 
 
 @pytest.mark.parametrize(
