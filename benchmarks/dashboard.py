@@ -32,7 +32,7 @@ def written(storage: Path, size: Size, page: Path) -> tuple[float, float]:
     if not (storage / size.name).exists():
         write_large_sweep(storage, size)
     start = time.perf_counter()
-    words = [sys.executable, "-m", "sweeper.cli", "dashboard", size.name, "--storage", str(storage), "-o", str(page)]
+    words = [sys.executable, "-m", "sweeper", "dashboard", size.name, "--storage", str(storage), "-o", str(page)]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 

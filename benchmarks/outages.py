@@ -56,7 +56,7 @@ def training(folder: Path, executor: str, uri: str) -> Iterator[Sweep]:
     """A trial that trains until it is stopped."""
     file, storage = folder / "outages.yaml", folder / "sweeps"
     file.write_text(EXPERIMENT)
-    command = [sys.executable, "-m", "sweeper.cli", "run", str(file), "--storage", str(storage)]
+    command = [sys.executable, "-m", "sweeper", "run", str(file), "--storage", str(storage)]
     command += ["--executor", executor, "--tracking-uri", uri]
     with (folder / "said.txt").open("w") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, "COLUMNS": "200"})

@@ -70,7 +70,7 @@ def experiment_text(name: str, trials: int, epochs: int) -> str:
 def spent(storage: Path, words: Sequence[str]) -> Spent:
     """Run `sweeper` with these words on this storage. Raises SystemExit with what it said when it fails."""
     start, peak = time.perf_counter(), 0.0
-    command = [sys.executable, "-m", "sweeper.cli", *words, "--storage", str(storage)]
+    command = [sys.executable, "-m", "sweeper", *words, "--storage", str(storage)]
     with tempfile.TemporaryFile("w+") as told:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
         while process.poll() is None:

@@ -61,15 +61,13 @@ def run_sweeper(root: str | None, spec: dict[str, Any], out: Path) -> None:
     given |= {"data.root": root} if root else {}
     settings = [word for path, value in given.items() for word in ("--set", f"{path}={json.dumps(value)}")]
     storage = ["--storage", str(out / "sweeps")]
-    command("sweeper.cli", "run", str(file), *storage, *settings, SWEEPER_CACHE=str(out / "cache"))
+    command("sweeper", "run", str(file), *storage, *settings, SWEEPER_CACHE=str(out / "cache"))
 
 
 def sweeper_rows(out: Path) -> list[Row]:
     """The trials of a sweep, read after the clock has stopped."""
     target = out / "trials.json"
-    command(
-        "sweeper.cli", "export", "benchmark", "--storage", str(out / "sweeps"), "--format", "json", "-o", str(target)
-    )
+    command("sweeper", "export", "benchmark", "--storage", str(out / "sweeps"), "--format", "json", "-o", str(target))
     rows: list[Row] = json.loads(target.read_text())
     return [{"val_top1": row["val/top1"], "test_top1": row["test/top1"]} for row in rows]
 

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
+from sweeper.address import wrong_address
 from sweeper.experiment import DATASET_NAMES, INF, METHODS, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
 from sweeper.mistakes import Path, Source, shown, unknown
 from sweeper.models import CALLABLE, LIMITS, MODELS, from_torchvision
-from sweeper.redaction import names_host, without_password
 from sweeper.words import check_augment, check_class_weights, check_loss
 
 
@@ -49,9 +49,8 @@ def _check_data(source: Source) -> None:
 
 def _check_tracking(source: Source) -> None:
     uri = source.at(("tracking", "uri"))
-    if isinstance(uri, str) and names_host(uri) and re.search(r"\s", uri):
-        given = shown(without_password(uri))
-        source.add(("tracking", "uri"), f"given {given}, which has spaces in it; write each of them as %20")
+    if isinstance(uri, str) and (told := wrong_address(uri)):
+        source.add(("tracking", "uri"), told)
 
 
 def check_dataset(source: Source, path: Path, name: str) -> None:

@@ -240,7 +240,7 @@ class Cluster:
         """Start `sweeper` on one of the machines: the head, when none is named."""
         machine = on or self.machines[0]
         own = {**self.environment, "SWEEPER_CACHE": str(machine.logs / "cache"), **(environment or {})}
-        return machine.start(sys.executable, "-m", "sweeper.cli", *arguments, environment=own, cwd=cwd, log=log)
+        return machine.start(sys.executable, "-m", "sweeper", *arguments, environment=own, cwd=cwd, log=log)
 
 
 @contextmanager

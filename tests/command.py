@@ -28,7 +28,7 @@ def environment() -> dict[str, str]:
 
 def sweeper(*arguments: object, expect: int | tuple[int, ...] = 0) -> subprocess.CompletedProcess[str]:
     """Run a command to its end and check its exit code, which may be one of several."""
-    words = [sys.executable, "-m", "sweeper.cli", *map(str, arguments)]
+    words = [sys.executable, "-m", "sweeper", *map(str, arguments)]
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=SECONDS, cwd=ROOT, env=environment(), check=False
     )
@@ -58,7 +58,7 @@ def here(*arguments: object, expect: int | tuple[int, ...] = 0, cwd: Path = ROOT
 
 def in_shell(script: str, *words: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """What a shell makes of a script whose arguments are a command of sweeper's."""
-    command = ["sh", "-c", script, "sh", sys.executable, "-m", "sweeper.cli", *map(str, words)]
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "sweeper", *map(str, words)]
     surrounding = environment() | variables
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=surrounding, check=False)
 
@@ -66,7 +66,7 @@ def in_shell(script: str, *words: object, **variables: str) -> subprocess.Comple
 @contextmanager
 def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A command that runs meanwhile; killed at the end if it still does."""
-    words = [sys.executable, "-m", "sweeper.cli", *map(str, arguments)]
+    words = [sys.executable, "-m", "sweeper", *map(str, arguments)]
     pipe = subprocess.PIPE
     process = subprocess.Popen(
         words, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, env=environment(), start_new_session=True

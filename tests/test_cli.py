@@ -513,7 +513,7 @@ def test_a_network_of_the_user_s_is_found_in_the_current_directory(module: str, 
     if "." in module:
         place.with_name("__init__.py").touch()
     place.write_text(NETWORK)
-    words = [sys.executable, "-m", "sweeper.cli", "run", storage / "small.yaml", "--executor", "inline"]
+    words = [sys.executable, "-m", "sweeper", "run", storage / "small.yaml", "--executor", "inline"]
     words += ["--set", "search={space: {lr: [0.1]}, seeds: [0]}", "--set", f"model={{name: '{module}:net'}}"]
     words += ["--set", "train.epochs=1", "--storage", tmp_path]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment(), check=False)

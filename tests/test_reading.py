@@ -222,6 +222,12 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "password with a space": (
         "tracking: {uri: 'http://me:my s3cr3t@host:5000'}", "f.yaml:4: tracking.uri", ('"http://***@host:5000"', "as %20"),
     ),
+    "server without a scheme": ("tracking: {uri: 'localhost:5000'}", "f.yaml:4: tracking.uri", ("write http://localhost:5000",)),
+    "misspelt scheme": ("tracking: {uri: 'htp://me:s3cr3t@h/'}", "f.yaml:4: tracking.uri", ('"htp://***@h/"', "http://HOST:PORT")),
+    "database without a path": (
+        "tracking: {uri: 'sqlite://here.db'}", "f.yaml:4: tracking.uri", ("write sqlite:///PATH with three slashes",),
+    ),
+    "no server": ("tracking: {uri: 'https://'}", "f.yaml:4: tracking.uri", ("names no server", "http://HOST:PORT")),
     "unknown key in tracking": ("tracking: {url: x}", "f.yaml:4: tracking.url", ("did you mean `uri`?",)),
     "word for a number": ("train: {lr: fast}", "f.yaml:4: train.lr", ('given "fast"', "allowed a number")),
     "float for a whole number": ("train: {epochs: 1.5}", "f.yaml:4: train.epochs", ("given 1.5", "whole number")),

@@ -356,7 +356,7 @@ def test_settling_does_not_wait_for_a_store_that_is_out(tmp_path: Path) -> None:
 
 def sweeper_ui(*arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    command = [sys.executable, "-m", "sweeper.cli", "ui", *arguments]
+    command = [sys.executable, "-m", "sweeper", "ui", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=kept, timeout=120)
 
 
@@ -420,7 +420,7 @@ def test_ui_answers_nobody_who_asks_for_another_host_and_hides_the_address(tmp_p
     shutil.copy(empty, tmp_path / "mlflow.db")
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    command = [sys.executable, "-m", "sweeper.cli", "ui", "--storage", str(tmp_path), "--port", str(port)]
+    command = [sys.executable, "-m", "sweeper", "ui", "--storage", str(tmp_path), "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(command, env=kept, stdout=log, stderr=log, start_new_session=True)
     try:

@@ -45,7 +45,7 @@ class Tool(NamedTuple):
 
     def words(self, spec: Spec) -> list[str]:
         """What follows `python -m module`; the files that are named there are written."""
-        if self.module == "sweeper.cli":
+        if self.module == "sweeper":
             return _sweeper_words(spec, "inline" if self.options else "ray")
         file = spec.out / "spec.json"
         given = {"out": str(spec.out), "images": str(spec.images), "uri": spec.uri or f"sqlite:///{spec.out}/mlflow.db"}
@@ -95,7 +95,7 @@ def _optuna_rows(spec: Spec) -> list[Row]:
     return [{**trial.params, "value": trial.value, "state": trial.state.name.lower()} for trial in trials]
 
 
-SWEEPER = ("sweeper.cli", "grid/trials/*/*.json", "grid/trials/*/checkpoint.pt")
+SWEEPER = ("sweeper", "grid/trials/*/*.json", "grid/trials/*/checkpoint.pt")
 RAY = ("benchmarks.peers.ray_restore", "ray/grid/experiment_state-*.json", "ray/grid/*/checkpoint_*/state.npz")
 OPTUNA = ("benchmarks.peers.optuna_resume", "optuna.db", None)
 ROWS = {SWEEPER[0]: _sweeper_rows, RAY[0]: _ray_rows, OPTUNA[0]: _optuna_rows}

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from sweeper.address import wrong_address
 from sweeper.data import default_cache
 from sweeper.experiment import Experiment
 from sweeper.redaction import HIDDEN, without_password
@@ -122,9 +123,12 @@ class TrackingError(ValueError):
 def tracking_uri(given: str | None, experiment: Experiment | None, storage: str) -> str:
     """Where to publish: the command's --tracking-uri, the file's, MLFLOW_TRACKING_URI, else a database in the storage.
 
-    Raises TrackingError when its password was left out, as it is in a sweep folder, and the environment has none.
+    Raises TrackingError at what MLflow cannot know, and when its password was left out, as it is in a sweep folder, and
+    the environment has none.
     """
     uri = given or (experiment.tracking.uri if experiment else None) or stored_uri(storage)
+    if told := wrong_address(uri):
+        raise TrackingError(f"the address of the tracking store: {told}")
     if HIDDEN not in uri:
         return uri
     whole = os.environ.get("MLFLOW_TRACKING_URI", "")

@@ -108,7 +108,7 @@ def test_a_clock_set_between_two_runs_changes_no_number(
         process.kill()
     clock.set(shifts[1])
     sweeper(*arguments)
-    words = [sys.executable, "-m", "sweeper.cli", "sync", "grid", "--storage", str(tmp_path)]
+    words = [sys.executable, "-m", "sweeper", "sync", "grid", "--storage", str(tmp_path)]
     again = subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, timeout=SECONDS, check=False)
     assert again.returncode == 0
     check_times(tmp_path)

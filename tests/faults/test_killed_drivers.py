@@ -172,7 +172,11 @@ def test_killed_while_it_publishes_no_run_is_left_running_and_none_is_doubled(
             for path in ready.storage.glob("mlflow.db*"):
                 path.unlink()
         (ready.storage / "grid" / "published.json").unlink(missing_ok=True)
-        killed += ready.run(forks, draw.uniform(0.1, seconds)) == KILLED
+        begun = time.monotonic()
+        if ready.run(forks, draw.uniform(0.1, seconds)) == KILLED:
+            killed += 1
+        else:  # the machine is faster than it was
+            seconds = time.monotonic() - begun
     assert killed > 10
     assert ready.run(forks) == 0
     assert table(ready.storage, "grid") == table(alone.storage, "grid")

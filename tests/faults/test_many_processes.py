@@ -89,7 +89,7 @@ def rows(storage: Path) -> list[dict[str, object]]:
 
 def here_any(*arguments: object) -> subprocess.CompletedProcess[str]:
     """A command as a process of its own, whatever its exit code."""
-    words = [sys.executable, "-m", "sweeper.cli", *map(str, arguments)]
+    words = [sys.executable, "-m", "sweeper", *map(str, arguments)]
     return subprocess.run(
         words, capture_output=True, text=True, cwd=ROOT, env=environment(), timeout=SECONDS, check=False
     )

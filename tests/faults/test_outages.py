@@ -205,7 +205,7 @@ def test_a_publisher_that_is_killed_at_any_request_leaves_what_another_completes
         process.join()
         assert process.exitcode == (0 if proxy.count < place else -signal.SIGKILL)
         is_over, _ = proxy.count < place, proxy.spoil(None)
-        assert publish(sweep, proxy.uri).missing == []
+        assert publish(sweep, proxy.uri, patience=20.0).missing == []
         assert_whole(server, sweep)
         if is_over:
             return

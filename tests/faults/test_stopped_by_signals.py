@@ -102,7 +102,7 @@ def errors_of(process: subprocess.Popen[str]) -> str:
 
 def run_words(file: Path, storage: Path, executor: str, *more: str) -> list[str]:
     words = ["run", str(file), "--storage", str(storage), "--executor", executor, *more]
-    return [sys.executable, "-m", "sweeper.cli", *words]
+    return [sys.executable, "-m", "sweeper", *words]
 
 
 def has_trained(storage: Path) -> bool:

@@ -1,3 +1,0 @@
-from sweeper.cli import main
-
-main()
