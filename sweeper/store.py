@@ -125,7 +125,8 @@ class Sweep:
             found = ""
         if found != (self.known_identity or found):
             raise StoreError(
-                f"{self.folder.url} was moved or removed, or its disk was taken away, while this ran. Put it back first"
+                f"{self.folder.url} was moved or removed, or its disk was taken away, while this ran "
+                f"({self.folder.told('sweep.json')} is gone, or another's). Put it back first"
             )
         self.known_identity = found
         return found
