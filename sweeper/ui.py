@@ -45,8 +45,8 @@ def serve(
     from sweeper.tracking.moved import follow
 
     make_database(uri)
-    if not any(each.is_running() for each in sweeps(storage)):  # which may see the storage at another place
-        follow(uri)
+    if Folder(storage).is_local and not any(each.is_running() for each in sweeps(storage)):
+        follow(uri)  # a sweep that runs may see the storage at another place
     page = _page(uri, f"http://127.0.0.1:{port}", sweep, experiment, console)
     console.print(f"MLflow over {without_password(uri)}; stop it with Ctrl-C\n{page}")
     if _has_display():
