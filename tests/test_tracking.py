@@ -40,7 +40,7 @@ from publishing import (
 )
 
 from sweeper.store import Sweep
-from sweeper.tracking import Publisher, is_published, note_published, stored_uri
+from sweeper.tracking import Publisher, is_held, is_published, note_published, stored_uri
 from sweeper.tracking.client import Client
 from sweeper.tracking.mlflow_store import SweepRuns
 from sweeper.tracking.published import has_all_runs
@@ -522,6 +522,24 @@ def test_files_that_were_removed_from_the_store_are_given_to_it_again(tmp_path: 
     assert {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()} == before
     assert is_published(sweep, sweep.records(), uri)
     assert_published(database, sweep)
+
+
+def test_files_of_one_run_that_were_removed_are_missed_and_given_to_it_again(
+    tmp_path: Path, database: Path, uri: str
+) -> None:
+    sweep, store = a_sweep(tmp_path, 2), tmp_path / "mlflow-artifacts"
+    publish(sweep, uri)
+    note_published(sweep, sweep.records(), uri)
+    run = only(database, sweep, sweep.records()[0].trial)["run_uuid"]
+    (folder,) = store.rglob(f"{run}/artifacts")
+    before = sorted(folder.iterdir())
+    shutil.rmtree(folder)
+    assert not is_held(sweep, experiment(), sweep.records(), uri)
+    folder.parent.rmdir()
+    assert not is_published(sweep, sweep.records(), uri)
+    publish(sweep, uri)
+    assert sorted(folder.iterdir()) == before
+    assert is_held(sweep, experiment(), sweep.records(), uri)
 
 
 def test_an_empty_file_is_made_a_database(tmp_path: Path, database: Path, uri: str) -> None:

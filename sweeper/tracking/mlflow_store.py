@@ -23,7 +23,7 @@ from sweeper.tracking.files import PER_CLASS, contents, fingerprint, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
 from sweeper.tracking.moved import follow
 from sweeper.tracking.names import storable
-from sweeper.tracking.published import STATUS, Published, ended_at, is_ended, runs_of
+from sweeper.tracking.published import FILES_TAG, STATUS, Published, ended_at, is_ended, runs_of
 from sweeper.tracking.settings import silence
 from sweeper.tracking.sqlite import is_gone
 from sweeper.tracking.tables import TAG as TABLES_TAG
@@ -34,7 +34,6 @@ from sweeper.trial import Trial, TrialState
 __all__ = ["LoggedModel", "SweepRuns"]
 
 NAME_LENGTH, TAG_LENGTH = 250, 8000
-FILES_TAG = "sweeper.files"  # a digest of the files that a run was given
 FAILED_TAG = "sweeper.has_failed"  # of a run that was given an error before its trial was tried again
 
 

@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
+from sweeper.address import DATABASES
+
 MAX_LENGTH = 200
 ARTIFACTS = "mlflow-artifacts"  # the folder of files beside a database
-DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?://")
+DATABASE = re.compile(rf"({'|'.join(DATABASES)})(\+\w+)?://")
 _RELATIVE = re.compile(r"(sqlite:///|file:)(?!/|file:|:memory:)([^?]+)(.*)")
 _SAFE = re.compile(r"[A-Za-z0-9_ -]")
 

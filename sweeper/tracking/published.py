@@ -8,7 +8,9 @@ from mlflow.entities import Run, RunInfo, ViewType
 from sweeper.experiment import Experiment
 from sweeper.store import Record, Result, Sweep
 from sweeper.tracking.client import Client
+from sweeper.tracking.files import fingerprint_of
 from sweeper.tracking.settings import silence
+from sweeper.tracking.sqlite import is_gone
 from sweeper.trial import TrialState
 
 STATUS = {
@@ -20,6 +22,7 @@ STATUS = {
     TrialState.FAILED: "FAILED",
 }
 RUNS_A_REQUEST = 1000
+FILES_TAG = "sweeper.files"  # a digest of the files that a run was given
 
 
 @dataclass
@@ -64,7 +67,7 @@ def runs_of(client: Client, experiment_id: str, sweep_id: str) -> Iterator[Run]:
 
 
 def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> bool:
-    """Whether a store has one parent run and one run for each trial, all ended as the folder says. Changes nothing.
+    """Whether a store has one parent run and one run for each trial, all ended as the folder says, with files. Changes nothing.
 
     Trials that are not in the folder any more may have runs too, which have ended.
     """
@@ -82,7 +85,13 @@ def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequen
         and ends[""].status in ("FINISHED", "KILLED")
         and all(_is_as(ends[key], record) for key, record in wanted.items())
         and all(ends[key].status != STATUS[TrialState.RUNNING] for key in ends.keys() - wanted.keys())
+        and not any(map(_has_lost_files, runs))
     )
+
+
+def _has_lost_files(run: Run) -> bool:
+    no_files = fingerprint_of({})
+    return run.data.tags.get(FILES_TAG, no_files) != no_files and is_gone(run.info.artifact_uri)
 
 
 def _is_as(run: RunInfo, record: Record) -> bool:

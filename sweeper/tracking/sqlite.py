@@ -1,5 +1,6 @@
 """MLflow's SQLite files, looked at without MLflow, whose import takes seconds."""
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,21 +16,30 @@ WHERE tags.key = 'sweeper.sweep_id' AND tags.value = ? AND lifecycle_stage = 'ac
 
 
 def has_runs(path: Path, sweep_id: str, count: int, no_files: str) -> bool:
-    """Whether a database can be read and has so many runs of a sweep, and their files are where it says.
+    """Whether a database can be read and has so many runs of a sweep, each with its folder where it says.
 
-    `no_files`: what the tag `sweeper.files` of a run without any says.
+    `no_files`: what the tag `sweeper.files` of a run without any says. Folders are listed, not looked for one by one, which on
+    a cold disk takes seconds for ten thousand.
     """
     try:
         found = _ask(path, RUNS, [sweep_id])
     except sqlite3.Error:
         return False
-    return len(found) >= count and not any(is_gone(uri) for uri, files in found if files not in (None, no_files))
+    places = [_local(uri) for uri, files in found if files not in (None, no_files)]
+    folders = [place.parent for place in places if place]
+    names = {root: set(os.listdir(root)) if root.is_dir() else set() for root in {folder.parent for folder in folders}}
+    return len(found) >= count and all(folder.name in names[folder.parent] for folder in folders)
 
 
 def is_gone(uri: str) -> bool:
     """Whether a folder of artifacts is one of this machine's that is not there."""
+    place = _local(uri)
+    return place is not None and not place.exists()
+
+
+def _local(uri: str) -> Path | None:
     parts = urlsplit(uri)
-    return parts.scheme == "file" and not Path(unquote(parts.path)).exists()
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def damage(path: Path) -> str | None:
