@@ -45,15 +45,18 @@ LIMITS: dict[str, tuple[int, int | None]] = {  # of the models' arguments, inclu
 }  # fmt: skip
 
 
-def build(name: str, arguments: Mapping[str, Any], classes: int, image_size: int) -> "nn.Module":
+def build(
+    name: str, arguments: Mapping[str, Any], classes: int, image_size: int, from_trained: bool = True
+) -> "nn.Module":
     """The network `name` for `classes` outputs: an entry of `MODELS`, "torchvision.<name>" or "package.module:callable".
 
     The constructor is called with the number of classes and its arguments, and with `image_size` where it takes that.
-    Raises ModelError when there is no such network or it cannot take images of that size.
+    Without `from_trained` trained weights that the arguments name are left out, as others will be loaded. Raises ModelError
+    when there is no such network or it cannot take images of that size.
     """
     if name.startswith(from_torchvision.PREFIX) and ":" not in name:
         return from_torchvision.classifier(
-            name.removeprefix(from_torchvision.PREFIX), classes, image_size, dict(arguments)
+            name.removeprefix(from_torchvision.PREFIX), classes, image_size, dict(arguments), from_trained
         )
     constructor = MODELS[name].load() if name in MODELS else user_callable(name)
     size = {"image_size": image_size} if takes(constructor, "image_size") else {}

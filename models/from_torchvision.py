@@ -1,4 +1,4 @@
-"""Any of torchvision's classifiers, as `torchvision.<name>`, with its own keyword arguments and initial weights.
+"""Any of torchvision's classifiers, as `torchvision.<name>`, with its own arguments and, if asked, trained weights.
 
 Legend: images (N, 3, S, S) -> logits (N, K).
 """
@@ -7,6 +7,7 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from sweeper.models.registry import ModelError
+from sweeper.models.trained import start_from
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,10 +35,11 @@ CLASSIFIERS = frozenset({
 """Those of torchvision 0.29, so that a file that names one is checked without the seconds that its import takes."""
 
 
-def classifier(name: str, classes: int, image_size: int, arguments: dict[str, Any]) -> "nn.Module":
-    """torchvision's classifier `name`, without its prefix and without trained weights, for `classes` outputs.
+def classifier(name: str, classes: int, image_size: int, arguments: dict[str, Any], from_trained: bool) -> "nn.Module":
+    """torchvision's classifier `name`, without its prefix, for `classes` outputs.
 
-    Raises ModelError for an unknown name, for arguments that it does not take and for images that it cannot take.
+    With `from_trained` it starts from the trained weights that the argument `weights` names. Raises ModelError for an unknown
+    name, for arguments that it does not take and for images that it cannot take; see also `trained.start_from`.
     """
     from torchvision.models import get_model
 
@@ -45,7 +47,9 @@ def classifier(name: str, classes: int, image_size: int, arguments: dict[str, An
         raise ModelError(wrong)
     if arguments.get("aux_logits"):
         raise ModelError(f"{PREFIX}{name}: auxiliary logits are not trained here; leave `aux_logits` out")
-    given = {**LOGITS_ALONE.get(name, {}), **_sizes(name, image_size), **arguments}
+    weights = arguments.pop("weights", None)
+    trained = {"transform_input": True} if weights and name in LOGITS_ALONE else {}  # these two saw other levels
+    given = {**LOGITS_ALONE.get(name, {}), **_sizes(name, image_size), **trained, **arguments}
     try:
         network: nn.Module = get_model(name, weights=None, num_classes=classes, **given)
     except (AssertionError, TypeError, ValueError) as error:
@@ -54,6 +58,8 @@ def classifier(name: str, classes: int, image_size: int, arguments: dict[str, An
         )
         raise ModelError(f"{told}: {error}") from error
     _require_size(name, network, image_size)
+    if weights and from_trained:
+        start_from(network, name, weights, classes)
     return network
 
 

@@ -345,7 +345,6 @@ def test_a_transformer_of_torchvision_takes_the_image_size(name: str, size: int)
         ("maxvit_t", {}, 64, r"images of 64 px \(made for 224 px or more\)"),
         ("squeezenet1_1", {"dropout": 2.0}, 64, "dropout probability"),
         ("resnet18", {"depth": 3}, 64, "unexpected keyword argument 'depth'"),
-        ("resnet18", {"weights": "DEFAULT"}, 64, "multiple values"),
         ("googlenet", {"aux_logits": True}, 64, "leave `aux_logits` out"),
     ],
 )  # fmt: skip

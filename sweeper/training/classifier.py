@@ -26,6 +26,6 @@ def load_classifier(folder: Folder, model: Named, users_own: Collection[str] = (
             "file and run that, or ask for a trial of the file as it is"
         )
     classes, size, crop = content["classes"], content["image_size"], content.get("crop_size")
-    network = models.build(model.name, model.arguments, len(classes), crop or size)
+    network = models.build(model.name, model.arguments, len(classes), crop or size, from_trained=False)
     weights.load(network, content["weights"])
     return Classifier(network, size, content["mean"], content["deviation"], classes, crop).eval()

@@ -1,0 +1,95 @@
+"""torchvision's trained weights in a network for other classes, whose last layer begins anew."""
+
+import difflib
+import hashlib
+import re
+import sys
+from contextlib import redirect_stdout
+from http.client import HTTPException
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from sweeper.models.registry import ModelError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # layers of googlenet and inception_v3 that are not trained here
+HASHED = re.compile(r"-([0-9a-f]{8,})\.")
+DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=\d)")  # its files are older than the names of its layers
+
+
+def start_from(network: "nn.Module", name: str, given: Any, classes: int) -> None:
+    """Put torchvision's weights `given` ("IMAGENET1K_V1") of its classifier `name` into that, made for `classes` outputs.
+
+    What makes the logits keeps its initial weights, unless it has as many outputs as were trained. A file that is not in torch's
+    cache (`TORCH_HOME`) is downloaded. Raises ModelError for other weights than torchvision has, for a file that cannot be had
+    or read, and for a network that they do not fit.
+    """
+    weights = _weights(name, given)
+    state, own = _state(name, weights), network.state_dict()
+    for key in list(state):
+        if (renamed := DENSENET.sub(r"\1", key)) != key:
+            state[renamed] = state.pop(key)
+    trained = len(weights.meta["categories"])
+    other = [key for key in state if key in own and state[key].shape != own[key].shape]
+    for key in other:
+        if (len(state[key]), len(own[key])) != (trained, classes) or state[key].shape[1:] != own[key].shape[1:]:
+            size = weights.transforms().crop_size[0]
+            raise ModelError(
+                f"torchvision.{name}: `{key}` is {tuple(own[key].shape)} here and {tuple(state[key].shape)} in the weights "
+                f"{weights.name}, trained at {size} px. Leave out arguments that change layers, or give images of that size"
+            )
+        del state[key]
+    missing, unexpected = network.load_state_dict(state, strict=False)
+    lost = set(missing).symmetric_difference(other) | {key for key in unexpected if not key.startswith(AUXILIARY)}
+    if lost:
+        raise ModelError(f"torchvision.{name}: the weights {weights.name} have other layers: {', '.join(sorted(lost))}")
+
+
+def _weights(name: str, given: Any) -> Any:
+    """A member of torchvision's enumeration of a classifier's weights."""
+    from torchvision.models import get_model_weights
+
+    known = get_model_weights(name)
+    names = [one.name for one in known]
+    if given in names:
+        return known[given]
+    if given == "DEFAULT":
+        hint = f"that changes with torchvision, and a trial would not be the same; now it is {known.DEFAULT.name}"
+    else:
+        near = difflib.get_close_matches(str(given).upper(), names, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"
+    raise ModelError(f"torchvision.{name} has no weights `{given}`; {hint}")
+
+
+def _state(name: str, weights: Any) -> Any:
+    """The file's tensors by name, with the versions of their modules."""
+    from torch import hub
+
+    file = Path(hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
+    try:
+        _check_digest(file)
+        with redirect_stdout(sys.stderr):  # where torch tells of a download
+            return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
+    except (OSError, HTTPException) as error:
+        raise ModelError(
+            f"torchvision.{name}: the weights {weights.name} cannot be had from {weights.url} ({error}). Where there is no "
+            f"network, put that file at {file}"
+        ) from error
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        raise ModelError(
+            f"torchvision.{name}: {file} is not what {weights.url} holds ({error}). Remove it and "
+            "run again, which downloads it"
+        ) from error
+
+
+def _check_digest(file: Path) -> None:
+    """Raise RuntimeError when a file's SHA-256 does not begin as its name says, as torch does of what it has just downloaded."""
+    digits = HASHED.search(file.name)
+    if not digits or not file.exists():
+        return
+    with file.open("rb") as content:
+        if not hashlib.file_digest(content, "sha256").hexdigest().startswith(digits[1]):
+            raise RuntimeError("its SHA-256 is not the one in its name")
