@@ -51,7 +51,7 @@ def build(
     """The network `name` for `classes` outputs: an entry of `MODELS`, "torchvision.<name>" or "package.module:callable".
 
     The constructor is called with the number of classes and its arguments, and with `image_size` where it takes that.
-    Without `from_trained` trained weights that the arguments name are left out, as others will be loaded. Raises ModelError
+    `from_trained=False` leaves trained weights out that the arguments name, where others are loaded next. Raises ModelError
     when there is no such network or it cannot take images of that size.
     """
     if name.startswith(from_torchvision.PREFIX) and ":" not in name:

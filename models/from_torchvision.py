@@ -7,7 +7,6 @@ import difflib
 from typing import TYPE_CHECKING, Any
 
 from sweeper.models.registry import ModelError
-from sweeper.models.trained import start_from
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,8 +37,8 @@ CLASSIFIERS = frozenset({
 def classifier(name: str, classes: int, image_size: int, arguments: dict[str, Any], from_trained: bool) -> "nn.Module":
     """torchvision's classifier `name`, without its prefix, for `classes` outputs.
 
-    With `from_trained` it starts from the trained weights that the argument `weights` names. Raises ModelError for an unknown
-    name, for arguments that it does not take and for images that it cannot take; see also `trained.start_from`.
+    It starts from the trained weights that the argument `weights` names, but for `from_trained=False`. Raises ModelError for an
+    unknown name, for arguments that it does not take and for images that it cannot take; see also `trained.start_from`.
     """
     from torchvision.models import get_model
 
@@ -48,8 +47,9 @@ def classifier(name: str, classes: int, image_size: int, arguments: dict[str, An
     if arguments.get("aux_logits"):
         raise ModelError(f"{PREFIX}{name}: auxiliary logits are not trained here; leave `aux_logits` out")
     weights = arguments.pop("weights", None)
-    trained = {"transform_input": True} if weights and name in LOGITS_ALONE else {}  # these two saw other levels
-    given = {**LOGITS_ALONE.get(name, {}), **_sizes(name, image_size), **trained, **arguments}
+    # These two were trained on levels from -1 to 1, and make them of ImageNet's normalisation.
+    levels = {"transform_input": True} if weights is not None and name in LOGITS_ALONE else {}
+    given = {**LOGITS_ALONE.get(name, {}), **_sizes(name, image_size), **levels, **arguments}
     try:
         network: nn.Module = get_model(name, weights=None, num_classes=classes, **given)
     except (AssertionError, TypeError, ValueError) as error:
@@ -58,7 +58,9 @@ def classifier(name: str, classes: int, image_size: int, arguments: dict[str, An
         )
         raise ModelError(f"{told}: {error}") from error
     _require_size(name, network, image_size)
-    if weights and from_trained:
+    if weights is not None and from_trained:
+        from sweeper.models.trained import start_from
+
         start_from(network, name, weights, classes)
     return network
 

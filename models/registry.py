@@ -14,6 +14,10 @@ class ModelError(ValueError):
     """A model or loss that cannot be found, in a sentence for the user."""
 
 
+class WeightsFileError(ModelError):
+    """A file of trained weights that cannot be had or read here."""
+
+
 class Entry:
     """The constructor at `path` ("package.module:callable") and its keyword arguments: types, or Literals of choices."""
 

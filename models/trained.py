@@ -10,13 +10,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from sweeper.models.registry import ModelError
+from sweeper.models.registry import ModelError, WeightsFileError
 
 if TYPE_CHECKING:
     from torch import nn
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # layers of googlenet and inception_v3 that are not trained here
 HASHED = re.compile(r"-([0-9a-f]{8,})\.")
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
 DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=\d)")  # its files are older than the names of its layers
 
 
@@ -24,43 +25,48 @@ def start_from(network: "nn.Module", name: str, given: Any, classes: int) -> Non
     """Put torchvision's weights `given` ("IMAGENET1K_V1") of its classifier `name` into that, made for `classes` outputs.
 
     What makes the logits keeps its initial weights, unless it has as many outputs as were trained. A file that is not in torch's
-    cache (`TORCH_HOME`) is downloaded. Raises ModelError for other weights than torchvision has, for a file that cannot be had
-    or read, and for a network that they do not fit.
+    cache (`TORCH_HOME`) is downloaded. Raises ModelError for weights that torchvision has not and for a network that they do not
+    fit, WeightsFileError for a file that cannot be had or read.
     """
     weights = _weights(name, given)
-    state, own = _state(name, weights), network.state_dict()
+    state, shapes = _state(name, weights), {key: tuple(value.shape) for key, value in network.state_dict().items()}
     for key in list(state):
         if (renamed := DENSENET.sub(r"\1", key)) != key:
             state[renamed] = state.pop(key)
-    trained = len(weights.meta["categories"])
-    other = [key for key in state if key in own and state[key].shape != own[key].shape]
-    for key in other:
-        if (len(state[key]), len(own[key])) != (trained, classes) or state[key].shape[1:] != own[key].shape[1:]:
-            size = weights.transforms().crop_size[0]
+    begun_anew = [key for key in state if key in shapes and shapes[key] != state[key].shape]
+    for key in begun_anew:
+        had = tuple(state.pop(key).shape)
+        if shapes[key] != (classes, *had[1:]) or had[0] != len(weights.meta["categories"]):
             raise ModelError(
-                f"torchvision.{name}: `{key}` is {tuple(own[key].shape)} here and {tuple(state[key].shape)} in the weights "
-                f"{weights.name}, trained at {size} px. Leave out arguments that change layers, or give images of that size"
+                f"torchvision.{name}: `{key}` is {shapes[key]} here and {had} in the weights {weights.name}, trained at "
+                f"{weights.transforms().crop_size[0]} px. Leave out arguments that change layers, or give images of that size"
             )
-        del state[key]
     missing, unexpected = network.load_state_dict(state, strict=False)
-    lost = set(missing).symmetric_difference(other) | {key for key in unexpected if not key.startswith(AUXILIARY)}
-    if lost:
-        raise ModelError(f"torchvision.{name}: the weights {weights.name} have other layers: {', '.join(sorted(lost))}")
+    unmatched = set(missing) ^ set(begun_anew) | {key for key in unexpected if not key.startswith(AUXILIARY)}
+    if unmatched:
+        raise ModelError(
+            f"torchvision.{name}: the weights {weights.name} have other layers: {', '.join(sorted(unmatched))}"
+        )
 
 
 def _weights(name: str, given: Any) -> Any:
-    """A member of torchvision's enumeration of a classifier's weights."""
+    """A member of torchvision's enumeration of a classifier's weights; those without a last layer, of VGG, are left out."""
     from torchvision.models import get_model_weights
 
-    known = get_model_weights(name)
-    names = [one.name for one in known]
-    if given in names:
+    members = get_model_weights(name)
+    known = {one.name: one for one in members if one.meta["categories"]}
+    if isinstance(given, str) and given in known:
+        mean = known[given].transforms().mean
+        if tuple(mean) != IMAGENET_MEAN:
+            raise ModelError(
+                f"torchvision.{name}: {given} saw pixels of mean {mean}, which no `data.normalisation` makes"
+            )
         return known[given]
     if given == "DEFAULT":
-        hint = f"that changes with torchvision, and a trial would not be the same; now it is {known.DEFAULT.name}"
+        hint = f"that changes with torchvision, and a trial would not be the same; now it is {members.DEFAULT.name}"
     else:
-        near = difflib.get_close_matches(str(given).upper(), names, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}"
+        near = difflib.get_close_matches(str(given).upper(), known, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
     raise ModelError(f"torchvision.{name} has no weights `{given}`; {hint}")
 
 
@@ -74,15 +80,15 @@ def _state(name: str, weights: Any) -> Any:
         with redirect_stdout(sys.stderr):  # where torch tells of a download
             return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
     except (OSError, HTTPException) as error:
-        raise ModelError(
+        raise WeightsFileError(
             f"torchvision.{name}: the weights {weights.name} cannot be had from {weights.url} ({error}). Where there is no "
             f"network, put that file at {file}"
         ) from error
     except (RuntimeError, UnpicklingError, EOFError) as error:
-        raise ModelError(
-            f"torchvision.{name}: {file} is not what {weights.url} holds ({error}). Remove it and "
-            "run again, which downloads it"
-        ) from error
+        what = f"{file} is not what {weights.url} holds ({error}). Remove it and run again"
+        if not file.exists():
+            what = f"what came from {weights.url} was cut off or is not it ({error}). Run again, or put that file at {file}"
+        raise WeightsFileError(f"torchvision.{name}: {what}") from error
 
 
 def _check_digest(file: Path) -> None:

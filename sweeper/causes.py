@@ -13,6 +13,7 @@ _OF_FILES = (
     "sweeper.remote.StoreError: ",
     "sweeper.trial_folder.CheckpointError: ",
     "sweeper.data.dataset.DataError: ",
+    "sweeper.models.registry.WeightsFileError: ",
 )
 _OF_SETTINGS = "sweeper.data.dataset.UnfitSettingsError: "
 _TRACEBACK = "Traceback (most recent call last):"
@@ -46,7 +47,7 @@ def is_out_of_gpu_memory(error: str) -> bool:
 
 
 def is_of_files(error: str) -> bool:
-    """Whether files broke a trial that their owner must see to: damaged, or not the images that it was planned on."""
+    """Whether files broke a trial that their owner must see to: damaged, missing, or not the images that it was planned on."""
     return cause(error).startswith(_OF_FILES)
 
 

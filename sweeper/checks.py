@@ -94,7 +94,9 @@ def takes_any_argument(model: str) -> bool:
 def check_model_argument(source: Source, path: Path, model: str, argument: str, value: Any) -> None:
     known = MODELS[model].arguments
     if argument not in known:
-        source.add(path, unknown(argument, known, f"argument of {model}"))
+        has_trained = argument == "weights" and model in from_torchvision.CLASSIFIERS
+        hint = f"; {from_torchvision.PREFIX}{model} takes trained weights" if has_trained else ""
+        source.add(path, unknown(argument, known, f"argument of {model}") + hint)
     elif get_origin(known[argument]) is Literal:
         choices = get_args(known[argument])
         if value not in choices:

@@ -153,7 +153,8 @@ def _run(
     except BaseException:
         publisher.leave()
         raise
-    lost = f"; {stop.cut_off} trials go on from their last checkpoints" if stop.cut_off else "; everything is saved"
+    again = f"; what {stop.cut_off} of the trials did since the last checkpoint is done again"
+    lost = again if stop.cut_off else "; everything is saved"
     if stop.trouble:
         lost = "; what is saved stays"
         console.print(stop.trouble, style="red", markup=False)

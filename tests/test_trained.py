@@ -4,6 +4,7 @@ import hashlib
 import io
 import re
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,11 @@ import pytest
 import torch
 from torchvision.models import WeightsEnum, get_model, get_model_weights
 
+from sweeper.causes import is_of_files
+from sweeper.mistakes import ExperimentError
 from sweeper.models import ModelError, build
+from sweeper.models.trained import start_from
+from sweeper.reading import read_experiment
 
 CLASSES = 7
 
@@ -95,12 +100,34 @@ def test_one_whose_weights_are_loaded_next_asks_for_no_file(tmp_path: Path, monk
         ("imagenet1k_v1", "did you mean IMAGENET1K_V1"),
         ("DEFAULT", "changes with torchvision.*now it is IMAGENET1K_V2"),
         (True, "no weights `True`; it has IMAGENET1K_V1, IMAGENET1K_V2"),
+        (False, "no weights `False`"),
+        ("", "no weights ``"),
         ({"a": 1}, "it has IMAGENET1K_V1"),
     ],
 )
 def test_other_weights_than_there_are_get_the_names_of_those_there_are(given: object, told: str) -> None:
     with pytest.raises(ModelError, match=told):
         build("torchvision.resnet50", {"weights": given}, CLASSES, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("vgg16", "IMAGENET1K_FEATURES", "no weights .*; did you mean IMAGENET1K_V1"),
+        ("efficientnet_v2_l", "IMAGENET1K_V1", r"saw pixels of mean \[0.5, 0.5, 0.5\]"),
+    ],
+)
+def test_weights_that_a_trial_could_not_use_are_refused_before_they_are_downloaded(
+    name: str, given: str, told: str
+) -> None:
+    with pytest.raises(ModelError, match=told):
+        start_from(torch.nn.Linear(1, 1), name, given, CLASSES)
+
+
+def test_sweepers_own_network_says_who_takes_weights() -> None:
+    text = "name: a\nmodel: {name: resnet18, weights: IMAGENET1K_V1}\nsearch: {space: {lr: [1]}}"
+    with pytest.raises(ExperimentError, match=r"`weights`.*torchvision\.resnet18 takes trained weights"):
+        read_experiment(text, "a.yaml")
 
 
 def test_weights_that_do_not_fit_the_arguments_are_refused(cached: Callable[[str], Path]) -> None:
@@ -170,11 +197,12 @@ def test_a_download_that_goes_wrong_says_where_to_put_the_file_and_leaves_nothin
     else:
         server.shutdown()
         server.server_close()
-    told = (
-        "is not what http.*Remove it" if what == "content" else f"put that file at {tmp_path}/hub/checkpoints/squeeze"
-    )
-    with pytest.raises(ModelError, match=told):
+    cause = "was cut off or is not it" if what == "content" else "cannot be had from http"
+    with pytest.raises(ModelError, match=f"{cause}.*put that file at {tmp_path}/hub/checkpoints/squeeze") as raised:
         squeezenet()
+    assert is_of_files(
+        "".join(traceback.format_exception(raised.value))
+    )  # so the trial is tried again with the next `run`
     assert not list((tmp_path / "hub" / "checkpoints").iterdir())
 
 

@@ -185,7 +185,7 @@ def test_a_trial_in_a_long_epoch_is_cut_off_when_the_sender_will_not_wait(file: 
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 143
-    assert "stopped; 1 trials go on from their last checkpoints" in errors
+    assert "stopped; what 1 of the trials did since the last checkpoint is done again" in errors
     assert statuses(tmp_path) == {"KILLED"}
 
 
