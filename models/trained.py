@@ -3,8 +3,10 @@
 import difflib
 import hashlib
 import re
+import socket
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")  # layers of googlenet and inception_v3 that are not trained here
+STALL_SECONDS = 60.0
 HASHED = re.compile(r"-([0-9a-f]{8,})\.")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=\d)")  # its files are older than the names of its layers
@@ -77,7 +80,7 @@ def _state(name: str, weights: Any) -> Any:
     file = Path(hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
     try:
         _check_digest(file)
-        with redirect_stdout(sys.stderr):  # where torch tells of a download
+        with redirect_stdout(sys.stderr), _impatient():  # torch tells of a download, and would wait for ever
             return weights.get_state_dict(progress=False, check_hash=True, map_location="cpu", weights_only=True)
     except (OSError, HTTPException) as error:
         raise WeightsFileError(
@@ -89,6 +92,17 @@ def _state(name: str, weights: Any) -> Any:
         if not file.exists():
             what = f"what came from {weights.url} was cut off or is not it ({error}). Run again, or put that file at {file}"
         raise WeightsFileError(f"torchvision.{name}: {what}") from error
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """A time limit for each wait of sockets that are made meanwhile."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(STALL_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def _check_digest(file: Path) -> None:

@@ -16,7 +16,7 @@ from torchvision.models import WeightsEnum, get_model, get_model_weights
 
 from sweeper.causes import is_of_files
 from sweeper.mistakes import ExperimentError
-from sweeper.models import ModelError, build
+from sweeper.models import ModelError, build, trained
 from sweeper.models.trained import start_from
 from sweeper.reading import read_experiment
 
@@ -137,9 +137,11 @@ def test_weights_that_do_not_fit_the_arguments_are_refused(cached: Callable[[str
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one content with a status."""
+    """Serves one content with a status; stalls half way when told to, until it is closed."""
 
     content, status = b"", 200
+    stalls = False
+    is_closing: threading.Event
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -149,7 +151,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(self.server.content)))
         self.end_headers()
-        self.wfile.write(self.server.content)
+        if self.server.stalls:
+            self.wfile.write(self.server.content[:1000])
+            self.server.is_closing.wait()
+        else:
+            self.wfile.write(self.server.content)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -165,8 +171,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as server:
         url = hashed(f"http://127.0.0.1:{server.server_port}/squeezenet1_1-00000000.pth", Server.content)
         monkeypatch.setattr(WeightsEnum, "url", property(lambda _: url))
+        server.is_closing = threading.Event()
         threading.Thread(target=server.serve_forever).start()
         yield server
+        server.is_closing.set()
         server.shutdown()
 
 
@@ -186,14 +194,17 @@ def test_they_are_downloaded_once_and_stdout_stays_free(
     assert told.err.count("Downloading") == 1
 
 
-@pytest.mark.parametrize("what", ["status", "content", "gone"])
+@pytest.mark.parametrize("what", ["status", "content", "gone", "stalled"])
 def test_a_download_that_goes_wrong_says_where_to_put_the_file_and_leaves_nothing(
-    what: str, server: Server, tmp_path: Path
+    what: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(trained, "STALL_SECONDS", 0.3)
     if what == "status":
         server.status = 404
     elif what == "content":
         server.content = server.content[:-1] + b"!"
+    elif what == "stalled":
+        server.stalls = True
     else:
         server.shutdown()
         server.server_close()
