@@ -23,9 +23,9 @@ from sweeper.tracking.files import PER_CLASS, contents, fingerprint, fingerprint
 from sweeper.tracking.logged_model import LoggedModel, log_model
 from sweeper.tracking.moved import follow
 from sweeper.tracking.names import storable
-from sweeper.tracking.published import FILES_TAG, STATUS, Published, ended_at, is_ended, runs_of
+from sweeper.tracking.published import STATUS, Published, ended_at, is_ended, runs_of
 from sweeper.tracking.settings import silence
-from sweeper.tracking.sqlite import is_gone
+from sweeper.tracking.sqlite import FILES_TAG, is_gone
 from sweeper.tracking.tables import TAG as TABLES_TAG
 from sweeper.tracking.tables import table_json, tables_tag
 from sweeper.tracking.values import batches_of, class_metrics, params_of

@@ -10,7 +10,7 @@ from sweeper.store import Record, Result, Sweep
 from sweeper.tracking.client import Client
 from sweeper.tracking.files import fingerprint_of
 from sweeper.tracking.settings import silence
-from sweeper.tracking.sqlite import is_gone
+from sweeper.tracking.sqlite import FILES_TAG, is_gone
 from sweeper.trial import TrialState
 
 STATUS = {
@@ -22,7 +22,6 @@ STATUS = {
     TrialState.FAILED: "FAILED",
 }
 RUNS_A_REQUEST = 1000
-FILES_TAG = "sweeper.files"  # a digest of the files that a run was given
 
 
 @dataclass

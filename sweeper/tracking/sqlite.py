@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+FILES_TAG = "sweeper.files"  # a digest of the files that a run was given
 RUNS = """
 SELECT artifact_uri, files.value FROM runs JOIN tags USING (run_uuid)
-LEFT JOIN tags AS files ON files.run_uuid = runs.run_uuid AND files.key = 'sweeper.files'
+LEFT JOIN tags AS files ON files.run_uuid = runs.run_uuid AND files.key = ?
 WHERE tags.key = 'sweeper.sweep_id' AND tags.value = ? AND lifecycle_stage = 'active'
 """
 
@@ -18,11 +19,11 @@ WHERE tags.key = 'sweeper.sweep_id' AND tags.value = ? AND lifecycle_stage = 'ac
 def has_runs(path: Path, sweep_id: str, count: int, no_files: str) -> bool:
     """Whether a database can be read and has so many runs of a sweep, each with its folder where it says.
 
-    `no_files`: what the tag `sweeper.files` of a run without any says. Folders are listed, not looked for one by one, which on
+    `no_files`: what FILES_TAG says of a run without any. Folders are listed, not looked for one by one, which on
     a cold disk takes seconds for ten thousand.
     """
     try:
-        found = _ask(path, RUNS, [sweep_id])
+        found = _ask(path, RUNS, [FILES_TAG, sweep_id])
     except sqlite3.Error:
         return False
     places = [_local(uri) for uri, files in found if files not in (None, no_files)]
