@@ -16,6 +16,7 @@ from sweeper.data import Excluded, default_cache, prepare_at, told_excluded, tol
 from sweeper.data.split import split
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
+from sweeper.launch.leaving_out import told_others
 from sweeper.launch.share import Share, share_of
 from sweeper.launch.splits import check_splits
 from sweeper.launch.sweeping import is_costly
@@ -64,7 +65,7 @@ class Plan:
     """`seconds` is for the trials left, without pruning, `at_once` side by side at most; None when a cost is unknown.
 
     `parts` tells how many images each part of the data has, `unused` which images the split leaves out; `passed_over` are files
-    beside the images that are not taken for such.
+    beside the images that are not taken for such. `left_out` tells of trials in the folder that `run` would leave out.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Plan:
     passed_over: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    left_out: str | None = None
 
     @property
     def left(self) -> int:
@@ -119,6 +121,7 @@ def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
         sweeping.passed_over(),
         sweeping.unused(),
         sweeping.parts(),
+        told_others(sweeping, search),
     )
 
 
@@ -193,6 +196,8 @@ def print_plan(plan: Plan) -> None:
     console = Terminal(highlight=False, soft_wrap=True)
     ended = ", ".join(f"{count} {state}" for state, count in plan.ended.items())
     console.print(f"{plan.name}: {plan.trials} trials, {plan.left} to run{f' ({ended} already)' if ended else ''}")
+    if plan.left_out:
+        console.print(plan.left_out, markup=False)
     for told in plan.parts:
         console.print(f"  {told}")
     for model in plan.models:

@@ -16,7 +16,7 @@ from sweeper.data import told_excluded, told_passed_over
 from sweeper.experiment import Experiment
 from sweeper.launch import Stop, Sweeping, import_ray, run
 from sweeper.launch.joining import check_answers
-from sweeper.launch.leaving_out import reasons
+from sweeper.launch.leaving_out import told_others
 from sweeper.launch.models import check_models
 from sweeper.launch.shipping import user_models
 from sweeper.launch.splits import check_splits
@@ -96,15 +96,8 @@ def _given(executor: str, address: str | None, uri: str | None) -> dict[str, str
 
 
 def _tell_others(sweeping: Sweeping, search: Search, console: Console) -> None:
-    """Say which trials are left out, and why."""
-    others = sweeping.others(search)
-    if others:
-        why = reasons(others, sweeping.experiment, sweeping.fingerprints)
-        console.print(
-            f"{len(others)} trials in {sweeping.sweep.folder.url} are not of this file as it now is: {why}. "
-            "They are kept, and left out of every table",
-            markup=False,
-        )
+    if told := told_others(sweeping, search):
+        console.print(told, markup=False)
 
 
 def _run(

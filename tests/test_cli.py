@@ -87,7 +87,15 @@ def test_plan_counts_what_is_done_and_what_is_left(storage: Path) -> None:
     parameters = sorted(model["cost"]["parameters"] for model in told["models"])
     assert parameters == [192 * 4 + 4 + 4 * 10 + 10, 192 * 16 + 16 + 16 * 10 + 10]
     assert told["seconds"] > 0
+    assert told["left_out"] is None
     assert not list(storage.glob("small/trials/*/history.json"))
+
+
+def test_plan_tells_which_trials_would_be_left_out(storage: Path) -> None:
+    told = here("plan", storage / "small.yaml", "--set", "train.batch_size=32", "--storage", storage).stdout
+    assert "small: 8 trials, 8 to run" in told
+    assert f"8 trials in {storage}/small are not of this file as it now is: train.batch_size was 64, is 32." in told
+    assert len(json.loads(here("results", "small", "--storage", storage, "--json").stdout)) == 8  # nothing has changed
 
 
 def test_what_was_not_published_is_published_by_the_command_that_is_told(storage: Path) -> None:

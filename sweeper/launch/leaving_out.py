@@ -6,16 +6,29 @@ from typing import Any
 
 from sweeper.experiment import Experiment, to_plain
 from sweeper.launch.shipping import user_models
-from sweeper.launch.sweeping import Fingerprints
+from sweeper.launch.sweeping import Fingerprints, Sweeping
 from sweeper.mistakes import shown
 from sweeper.models.code import code_of
 from sweeper.setting import setting_steps
+from sweeper.search import Search
 from sweeper.space import Space
 from sweeper.store import Record
 from sweeper.trial import BY_TOP1, CODE, OBJECTIVE, config_for, flat, settings_for
 
 MOST = 4
 NO_SUCH_CELL = "their cells or seeds are no longer asked for"
+
+
+def told_others(sweeping: Sweeping, search: Search) -> str | None:
+    """Which trials of the folder are left out, and why; None when there are none."""
+    others = sweeping.others(search)
+    if not others:
+        return None
+    why = reasons(others, sweeping.experiment, sweeping.fingerprints)
+    return (
+        f"{len(others)} trials in {sweeping.sweep.folder.url} are not of this file as it now is: {why}. "
+        "They are kept, and left out of every table"
+    )
 
 
 def reasons(records: Sequence[Record], experiment: Experiment, fingerprints: Fingerprints) -> str:
