@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 
 from sweeper.tracking.client import Client, log_each
 from sweeper.tracking.sqlite import is_gone
+from sweeper.tracking.tags import KEY_TAG
 
 NAME = "model"
 UPLOAD_SECONDS = "300"
@@ -40,7 +41,7 @@ def log_model(client: Client, run: mlflow.entities.Run, model: LoggedModel, regi
 
 def _found(client: Client, run: mlflow.entities.Run, key: str) -> mlflow.entities.LoggedModel | None:
     """The run's model of a trial; what an interrupted publisher left of one, or who removed its files, is deleted."""
-    wanted = f"name = '{NAME}' AND tags.`sweeper.trial_key` = '{key}'"
+    wanted = f"name = '{NAME}' AND tags.`{KEY_TAG}` = '{key}'"
     token, whole = None, None
     while True:
         page = client.search_logged_models([run.info.experiment_id], wanted, page_token=token)
@@ -58,7 +59,7 @@ def _found(client: Client, run: mlflow.entities.Run, key: str) -> mlflow.entitie
 
 def _logged(client: Client, run: mlflow.entities.Run, model: LoggedModel) -> mlflow.entities.LoggedModel:
     run_id = run.info.run_id
-    logged = client.create_logged_model(run.info.experiment_id, NAME, run_id, {"sweeper.trial_key": model.key})
+    logged = client.create_logged_model(run.info.experiment_id, NAME, run_id, {KEY_TAG: model.key})
     with tempfile.TemporaryDirectory() as scratch:
         ids = {"model_uuid": logged.model_id, "model_id": logged.model_id, "run_id": run_id}
         model.save(str(Path(scratch, NAME)), {**ids, "artifact_path": logged.artifact_location})

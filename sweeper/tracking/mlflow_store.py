@@ -25,16 +25,16 @@ from sweeper.tracking.moved import follow
 from sweeper.tracking.names import storable
 from sweeper.tracking.published import STATUS, Published, ended_at, is_ended, runs_of
 from sweeper.tracking.settings import silence
-from sweeper.tracking.sqlite import FILES_TAG, is_gone
+from sweeper.tracking.sqlite import is_gone
 from sweeper.tracking.tables import TAG as TABLES_TAG
 from sweeper.tracking.tables import table_json, tables_tag
+from sweeper.tracking.tags import FAILED_TAG, FILES_TAG, KEY_TAG, NUMBER_TAG, STATE_TAG, SWEEP_ID_TAG, SWEEP_TAG
 from sweeper.tracking.values import batches_of, class_metrics, params_of
 from sweeper.trial import Trial, TrialState
 
 __all__ = ["LoggedModel", "SweepRuns"]
 
 NAME_LENGTH, TAG_LENGTH = 250, 8000
-FAILED_TAG = "sweeper.has_failed"  # of a run that was given an error before its trial was tried again
 
 
 class SweepRuns:
@@ -73,12 +73,12 @@ class SweepRuns:
         runs.sort(key=lambda run: (-len(run.data.metrics), -children[run.info.run_id], run.info.run_id))
         single: dict[str, Run] = {}
         for run in runs:
-            if single.setdefault(run.data.tags.get("sweeper.trial_key", ""), run) is not run:
+            if single.setdefault(run.data.tags.get(KEY_TAG, ""), run) is not run:
                 self.client.delete_run(run.info.run_id)
         return single
 
     def _create(self, name: str, tags: Mapping[str, str], begun: float) -> Run:
-        own = {"sweeper.sweep": self.sweep.name, "sweeper.sweep_id": self.sweep_id}
+        own = {SWEEP_TAG: self.sweep.name, SWEEP_ID_TAG: self.sweep_id}
         own |= {"mlflow.source.name": "sweeper", "mlflow.source.type": "LOCAL"}
         return self.client.create_run(
             self.experiment_id, int(begun * 1000), {**own, **tags}, storable(name, NAME_LENGTH)
@@ -90,14 +90,14 @@ class SweepRuns:
         Asks the store for nothing when its run says all of it already.
         """
         state = result.state if result else TrialState.RUNNING if is_running else TrialState.WAITING
-        tags = {"sweeper.state": state.value, "mlflow.parentRunId": self.parent.info.run_id}
+        tags = {STATE_TAG: state.value, "mlflow.parentRunId": self.parent.info.run_id}
         run = self.runs.get(trial.key)
         if run and result and is_ended(run, result) and tags.items() <= run.tags.items():
             self._upload_new(trial, run, result)
             return
         if result:
             tags |= self._file_tags(trial, run.tags if run else {})
-        if run and run.tags.get("sweeper.state") == TrialState.FAILED.value:
+        if run and run.tags.get(STATE_TAG) == TrialState.FAILED.value:
             tags[FAILED_TAG] = "true"
         if run is None:
             run = self._created(trial, history, result, tags)
@@ -118,7 +118,7 @@ class SweepRuns:
     def _created(
         self, trial: Trial, history: Sequence[Row], result: Result | None, tags: Mapping[str, str]
     ) -> Published:
-        own = {"sweeper.trial_key": trial.key, "sweeper.number": str(trial.number)}
+        own = {KEY_TAG: trial.key, NUMBER_TAG: str(trial.number)}
         run = Published.of(self._create(trial.name, {**tags, **own}, _begun(history, result)))
         self.runs[trial.key] = run
         return run
@@ -208,7 +208,7 @@ class SweepRuns:
         """End the runs of trials that are not in the folder any more, whom nobody else would end."""
         for key, run in self.runs.items():
             if key not in keys and run.status == STATUS[TrialState.RUNNING]:
-                self.client.log_batch(run.run_id, tags=[RunTag("sweeper.state", TrialState.WAITING.value)])
+                self.client.log_batch(run.run_id, tags=[RunTag(STATE_TAG, TrialState.WAITING.value)])
                 self._set_status(run, STATUS[TrialState.WAITING], None)
 
     def log_model(self, model: LoggedModel, register: str | None) -> None:

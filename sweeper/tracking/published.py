@@ -10,7 +10,8 @@ from sweeper.store import Record, Result, Sweep
 from sweeper.tracking.client import Client
 from sweeper.tracking.files import fingerprint_of
 from sweeper.tracking.settings import silence
-from sweeper.tracking.sqlite import FILES_TAG, is_gone
+from sweeper.tracking.sqlite import is_gone
+from sweeper.tracking.tags import FILES_TAG, KEY_TAG, SWEEP_ID_TAG
 from sweeper.trial import TrialState
 
 STATUS = {
@@ -56,7 +57,7 @@ class Published:
 
 def runs_of(client: Client, experiment_id: str, sweep_id: str) -> Iterator[Run]:
     """The active runs of a sweep: its parent's and its trials'."""
-    token, wanted = None, f"tags.`sweeper.sweep_id` = '{sweep_id}'"
+    token, wanted = None, f"tags.`{SWEEP_ID_TAG}` = '{sweep_id}'"
     while True:
         page = client.search_runs([experiment_id], wanted, ViewType.ACTIVE_ONLY, RUNS_A_REQUEST, page_token=token)
         yield from page
@@ -76,7 +77,7 @@ def has_all_runs(uri: str, sweep: Sweep, experiment: Experiment, records: Sequen
     if found is None or found.lifecycle_stage == "deleted":
         return False
     runs = list(runs_of(client, found.experiment_id, sweep.identity()))
-    ends = {run.data.tags.get("sweeper.trial_key", ""): run.info for run in runs}
+    ends = {run.data.tags.get(KEY_TAG, ""): run.info for run in runs}
     wanted = {record.trial.key: record for record in records}
     return (
         len(runs) == len(ends)

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-FILES_TAG = "sweeper.files"  # a digest of the files that a run was given
+from sweeper.tracking.tags import FILES_TAG, SWEEP_ID_TAG
+
 RUNS = """
 SELECT artifact_uri, files.value FROM runs JOIN tags USING (run_uuid)
 LEFT JOIN tags AS files ON files.run_uuid = runs.run_uuid AND files.key = ?
-WHERE tags.key = 'sweeper.sweep_id' AND tags.value = ? AND lifecycle_stage = 'active'
+WHERE tags.key = ? AND tags.value = ? AND lifecycle_stage = 'active'
 """
 
 
@@ -23,7 +24,7 @@ def has_runs(path: Path, sweep_id: str, count: int, no_files: str) -> bool:
     a cold disk takes seconds for ten thousand.
     """
     try:
-        found = _ask(path, RUNS, [FILES_TAG, sweep_id])
+        found = _ask(path, RUNS, [FILES_TAG, SWEEP_ID_TAG, sweep_id])
     except sqlite3.Error:
         return False
     places = [_local(uri) for uri, files in found if files not in (None, no_files)]
