@@ -51,7 +51,7 @@ def print_results(
     """The trials by rank, the best one starred, with the columns that matter most and fit; last, the metric's curve."""
     shown = trials.loc[ranked(trials, metric, mode)[:top]]
     names = [name for name in _candidates(trials, axes, metric) if name in trials.columns]
-    room = console.width - 1 - GAP
+    room = console.width - 1  # the mark's; what stands last needs no gap, the mark does
     columns, dropped = fitting(shown, names, room)
     has_bars = console.encoding.lower().startswith("utf")
     spare = room - sum(column.width for column in columns) if has_bars else 0
@@ -142,11 +142,12 @@ def _candidates(trials: pd.DataFrame, axes: Sequence[str], metric: str) -> list[
 def fitting(shown: pd.DataFrame, names: Sequence[str], width: int) -> tuple[list[Column], list[str]]:
     """The columns that fit, compact where all would not, and the headings of those that do not even then.
 
-    Identity, state and measures are given room first, then the axes, then the rest.
+    Identity, state and measures are given room first, then the axes, then the rest; what is left goes to texts cut short.
     """
     columns = {name: _column(shown[name], name, compact=False) for name in names}
-    if sum(column.width for column in columns.values()) > width:
-        columns = {name: _column(shown[name], name, compact=True) for name in names}
+    is_compact = sum(column.width for column in columns.values()) > width
+    if is_compact:
+        columns = {name: _column(shown[name], name, True, SHORT if name == "key" else SHORTEST) for name in names}
     last = ("epochs_run", "key")
     first = [name for name in names if name in ("number", "state") or "/" in name]
     kept: set[str] = set()
@@ -154,16 +155,20 @@ def fitting(shown: pd.DataFrame, names: Sequence[str], width: int) -> tuple[list
         if columns[name].width <= width:
             kept.add(name)
             width -= columns[name].width
+    for name in filter(kept.__contains__, names if is_compact else ()):
+        longer = _column(shown[name], name, compact=True)
+        if longer.width - columns[name].width <= width:
+            width -= longer.width - columns[name].width
+            columns[name] = longer
     left_out = [name.removeprefix("train.") for name in names if name not in kept and name not in last]
     return [column for name, column in columns.items() if name in kept], left_out
 
 
-def _column(values: "pd.Series[Any]", name: str, compact: bool) -> Column:
+def _column(values: "pd.Series[Any]", name: str, compact: bool, shortest: int = SHORT) -> Column:
     heading = HEADINGS.get(name, name.removeprefix("train."))
     if compact:
         heading = "#" if name == "number" else re.sub(r"(?<=[_/.])(?=.)", "\n", heading, count=1)
     texts = [_text(value, 4 if "/" in name else None) for value in values]
-    shortest = SHORTEST if compact and name != "key" else SHORT
     length = max(shortest, _telling_length(texts))
     return Column(name, heading, [clipped(text, length) for text in texts], holds_numbers(values))
 

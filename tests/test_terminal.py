@@ -94,6 +94,15 @@ def test_values_that_differ_are_cut_where_they_do() -> None:
     assert [sum(f" resnet18(stem={letter}… " in line for line in lines) for letter in "si"] == [5, 5]
 
 
+def test_what_is_left_of_the_width_goes_to_values_cut_short() -> None:
+    cells = [{"lr": 0.1, "momentum": 0.9, "loss": loss} for loss in ("cross_entropy", "one_vs_all_hinge")]
+    trials = results.trials_table([record(cell, number, val_top1=0.5) for number, cell in enumerate(cells)], AXES)
+    tables = {width: "\n".join(printed(trials, width)) for width in range(35, 100)}
+    first_whole = min(width for width, table in tables.items() if "one_vs_all_hinge" in table)
+    assert "one_vs_al…" in tables[first_whole - 1]
+    assert max(map(len, tables[first_whole].splitlines()[:4])) == first_whole
+
+
 def test_values_that_begin_alike_are_not_cut_alike_where_there_is_room() -> None:
     names = [f"torchvision.mobilenet_v3_{size}" for size in ("small", "large")]
     trials = results.trials_table(
