@@ -9,13 +9,8 @@ _OUT_OF_GPU_MEMORY = re.compile(
     r"torch\.(cuda\.)?OutOfMemoryError\b|.*(CUDA|HIP) out of memory|.*CUDA error: out of memory"
     r"|.*(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
 )
-_OF_FILES = (
-    "sweeper.remote.StoreError: ",
-    "sweeper.trial_folder.CheckpointError: ",
-    "sweeper.data.dataset.DataError: ",
-    "sweeper.models.registry.WeightsFileError: ",
-)
-_OF_SETTINGS = "sweeper.data.dataset.UnfitSettingsError: "
+_OF_FILES = ("StoreError", "CheckpointError", "DataError", "CorruptError", "WeightsFileError")
+_OF_SETTINGS = "UnfitSettingsError"
 _TRACEBACK = "Traceback (most recent call last):"
 
 
@@ -24,6 +19,16 @@ def cause(error: str) -> str:
     _, head, frames = error.strip().rpartition(_TRACEBACK)
     told = [line for line in frames.splitlines() if line.strip() and not line.startswith(" ")]
     return told[0 if head else -1] if told else "it said nothing"
+
+
+def own_error(error: str) -> tuple[str, str]:
+    """The class and the message of one of this project's own exceptions that a traceback ends with, else "" and `cause`.
+
+    Without its module: results that name it stay in folders, and modules move.
+    """
+    told = cause(error)
+    path, _, message = told.partition(": ")
+    return (path.rpartition(".")[2], message) if path.startswith("sweeper.") else ("", told)
 
 
 def raised(error: BaseException) -> str:
@@ -48,9 +53,9 @@ def is_out_of_gpu_memory(error: str) -> bool:
 
 def is_of_files(error: str) -> bool:
     """Whether files broke a trial that their owner must see to: damaged, missing, or not the images that it was planned on."""
-    return cause(error).startswith(_OF_FILES)
+    return own_error(error)[0] in _OF_FILES
 
 
 def is_of_settings(error: str) -> bool:
     """Whether a trial's settings broke it on its images, as they would whenever it is tried."""
-    return cause(error).startswith(_OF_SETTINGS)
+    return own_error(error)[0] == _OF_SETTINGS

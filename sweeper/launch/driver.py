@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from sweeper.causes import cause, is_of_settings, is_out_of_gpu_memory
+from sweeper.causes import cause, is_of_settings, is_out_of_gpu_memory, own_error
 from sweeper.experiment import Experiment
 from sweeper.folder import FULL
 from sweeper.redaction import redacted
@@ -19,9 +19,7 @@ from sweeper.trial import Answer, Trial, TrialState
 from sweeper.trial_folder import CHECKPOINT, CheckpointError
 
 FULL_DISK = {f"OSError: [Errno {number}]": remedy for number, remedy in FULL.items()}
-DAMAGED, DAMAGED_CHECKPOINT = (f"{kind.__module__}.{kind.__qualname__}: " for kind in (StoreError, CheckpointError))
 MOST_LOSSES = 2
-STORAGE_OUT = f"{UnreachableError.__module__}.{UnreachableError.__qualname__}: "
 
 
 class Listener(Protocol):
@@ -193,17 +191,18 @@ class Driver:
 
     def _fail(self, trial: Trial, error: str, is_own: bool) -> None:
         self.sweep.identity()  # a folder that is gone is no trial's fault
-        told, folder = cause(error), self.sweep.trial(trial.key)
-        if told.startswith((*FULL_DISK, STORAGE_OUT)) and not self.is_halted:  # trying again would help no trial
-            self._give_up(told.removeprefix(STORAGE_OUT))
-        if told.startswith(DAMAGED_CHECKPOINT) and not self.is_halted and folder.set_back():
+        told, (kind, message), folder = cause(error), own_error(error), self.sweep.trial(trial.key)
+        is_storage_out = kind == UnreachableError.__name__ or told.startswith(tuple(FULL_DISK))
+        if is_storage_out and not self.is_halted:  # trying again would help no trial
+            self._give_up(message)
+        if kind == CheckpointError.__name__ and not self.is_halted and folder.set_back():
             self._try_again(
                 trial, f"{folder.told(CHECKPOINT)} was damaged, and is removed; it goes on from the one before"
             )
             return
-        for kind in (DAMAGED, DAMAGED_CHECKPOINT):
-            if told.startswith(kind) and self.search.window is not None:  # others would be judged otherwise without it
-                self._give_up(told.removeprefix(kind))
+        is_damaged = kind in (StoreError.__name__, CheckpointError.__name__)
+        if is_damaged and self.search.window is not None:  # others would be judged otherwise without it
+            self._give_up(message)
         if self.is_halted:  # its worker was stopped with the rest
             self.end(trial, None)
             return
