@@ -1,5 +1,6 @@
 """Settings that must agree with each other, whichever cell of the space they come from."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -133,7 +134,7 @@ def check_agreement(source: Source, axes: Sequence[Axis]) -> None:
     space = Space(tuple(axes), include, exclude).with_ends()
     wrong = " ".join(mistake.path for mistake in source.mistakes)
     for rule in RULES:
-        if any(field.partition(".")[2] in wrong for field in rule.fields):
+        if any(re.search(rf"\b{re.escape(field.partition('.')[2])}\b", wrong) for field in rule.fields):
             continue
         cells = space.cells_over([name for name in space.names if _sets(name, rule.fields)])
         told = [(cell, rule.told(_Settings(source, cell))) for cell in cells]

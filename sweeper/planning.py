@@ -137,7 +137,7 @@ def _left(sweeping: Sweeping, trials: int) -> list[Settings]:
     """The settings of so many trials left; of a sampler's, what it may draw, as evenly as can be."""
     search = sweeping.experiment.search
     # A grid of 10,000 cells takes seconds to walk; where no axis changes what a trial costs, the file tells of all.
-    left = list(sweeping.shapes()) if any(map(is_costly, Space.of(search).names)) else []
+    left = list(sweeping.shapes(is_costly)) if any(map(is_costly, Space.of(search).names)) else []
     left = left or [settings_for(sweeping.experiment, {}, search.seeds[0])]
     if len(left) > trials:
         left = Random(0).sample(left, trials)  # noqa: S311 - nothing secret

@@ -105,11 +105,13 @@ def grid(**axes: list[Any]) -> str:
     return f"{given}search: {{space: {json.dumps(axes)}}}"
 
 
+@pytest.mark.parametrize("method", ["", "method: random, trials: 4, "])
 @pytest.mark.parametrize("axis", HEAVY)
 def test_what_a_trial_takes_besides_its_model_and_batch_is_measured_the_heaviest_first(
-    tmp_path: Path, axis: str
+    tmp_path: Path, axis: str, method: str
 ) -> None:
-    shapes = largest_shapes(sweeping(tmp_path, grid(**{axis: HEAVY[axis]})).shapes())
+    text = grid(**{axis: HEAVY[axis]}).replace("search: {", f"search: {{{method}")
+    shapes = largest_shapes(sweeping(tmp_path, text).shapes())
     section, name = axis.split(".")
     heaviest = {"train.precision": ["float32", "auto", "bfloat16"]}.get(axis, HEAVY[axis][::-1])
     assert [getattr(getattr(one, section), name) for one in shapes] == heaviest

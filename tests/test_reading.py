@@ -661,6 +661,13 @@ def test_all_mistakes_of_a_file_are_told_at_once_in_the_order_of_their_lines() -
     assert lines == sorted(lines)
 
 
+def test_a_rule_about_one_setting_is_told_beside_a_mistake_in_another_whose_name_ends_alike() -> None:
+    told = mistakes(
+        "name: a\ndata: {name: digits}\nmodel: {name: one_hidden}\ntrain: {epochs: 5, warmup_epochs: 9, cycle_epochs: -1}\n"
+    )
+    assert {mistake.split(": ")[1] for mistake in told} == {"train.warmup_epochs", "train.cycle_epochs"}
+
+
 WRONG_SETTINGS: dict[str, tuple[str, str, str]] = {
     "no value": ("train.lr", "--set train.lr: ", "--set PATH=VALUE"),
     "no path": ("=3", "--set =3: ", "--set PATH=VALUE"),

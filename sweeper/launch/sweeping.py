@@ -21,9 +21,14 @@ COSTLY = ("batch_size", "epochs", "optimizer", "precision", "ema")
 
 
 def is_costly(axis: str) -> bool:
-    """Whether an axis changes what a trial takes of a machine."""
+    """Whether an axis changes how long a trial takes."""
     section, *setting = setting_steps(axis)
     return section in ("model", "data") or setting[0] in COSTLY
+
+
+def is_weighty(axis: str) -> bool:
+    """Whether an axis changes how long a trial takes, or its memory: without momentum SGD keeps nothing of each weight."""
+    return is_costly(axis) or setting_steps(axis) == ("train", "momentum")
 
 
 def changes_model(axis: str) -> bool:
@@ -76,7 +81,7 @@ class Sweeping:
         while trial := search.ask():
             yield trial.settings
 
-    def shapes(self, matters: Callable[[str], bool] = is_costly) -> Iterator[Settings]:
+    def shapes(self, matters: Callable[[str], bool] = is_weighty) -> Iterator[Settings]:
         """The settings of trials that may differ in what they take of a machine: of a range, those at its two ends.
 
         Of a sampler's, one for each combination on the axes that matter.
