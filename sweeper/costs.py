@@ -50,10 +50,11 @@ def recall(cache: Path, asked: Mapping[str, Any]) -> Measured | None:
 def keep(cache: Path, asked: Mapping[str, Any], cost: Cost) -> Measured:
     """Remember a cost, and forget those that are too old. A full disk is no reason to fail: it is measured again then."""
     folder, measured = cache / "costs", Measured(cost, time.time())
-    with suppress(OSError):
+    with suppress(OSError):  # another process may be forgetting the same
         for old in folder.glob("*"):
             if abs(measured.at - old.stat().st_mtime) > LASTING_SECONDS:
                 old.unlink(missing_ok=True)
+    with suppress(OSError):
         Folder(str(folder)).write_json(_name(asked), asdict(measured))
     return measured
 

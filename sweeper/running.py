@@ -110,8 +110,8 @@ def _run(
     at_last: ExitStack,
 ) -> Ended:
     sweep, experiment = sweeping.sweep, sweeping.experiment
-    if way.executor == "ray" and way.address not in (None, "local"):
-        check_answers(str(way.address))
+    if way.executor == "ray" and way.address:
+        check_answers(way.address)
     set_up()
     has_torch = way.executor == "inline" or "torch" in sys.modules or bool(user_models(experiment))  # now or soon
     apart = at_last.enter_context(Apart(is_here=has_torch, rest=DRAWING))

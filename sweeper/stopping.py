@@ -119,22 +119,23 @@ def limit(numbers: socket.socket) -> None:
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # they reach this thread while the main one blocks them
     code, end, heard_at = 0, math.inf, 0.0
-    while True:
-        numbers.settimeout(None if math.isinf(end) else max(0.001, end - time.monotonic()))
-        try:
-            received = numbers.recv(1)
-        except TimeoutError:
-            leave_now(code, AT_ONCE)
-        if not received:
-            return
-        number, now = received[0], time.monotonic()
-        if number not in SIGNALS:
-            continue
-        if number == signal.SIGINT and code and now - heard_at > ECHO_SECONDS:
-            leave_now(128 + number, AT_ONCE)
-        code, heard_at = code or 128 + number, now
-        if number != signal.SIGINT:
-            end = min(end, now + LIMIT_SECONDS)
+    with numbers:
+        while True:
+            numbers.settimeout(None if math.isinf(end) else max(0.001, end - time.monotonic()))
+            try:
+                received = numbers.recv(1)
+            except TimeoutError:
+                leave_now(code, AT_ONCE)
+            if not received:
+                return
+            number, now = received[0], time.monotonic()
+            if number not in SIGNALS:
+                continue
+            if number == signal.SIGINT and code and now - heard_at > ECHO_SECONDS:
+                leave_now(128 + number, AT_ONCE)
+            code, heard_at = code or 128 + number, now
+            if number != signal.SIGINT:
+                end = min(end, now + LIMIT_SECONDS)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def found(subject: str, storage: Path, uri: str | None = None) -> Finding:
 
 
 def test_a_sound_machine_has_no_trouble_and_nothing_is_left_on_it(tmp_path: Path) -> None:
-    told = json.loads(sweeper("doctor", "--json", "--storage", tmp_path / "new").stdout)
+    told = json.loads(sweeper("doctor", "--json", "--storage", tmp_path / "new", "--address", "local").stdout)
     assert [finding["subject"] for finding in told] == SUBJECTS
     assert {finding["health"] for finding in told} <= {"fine", "note"}
     assert "1 node" in told[-1]["told"]

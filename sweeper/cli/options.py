@@ -60,8 +60,21 @@ ExecutorOption = Annotated[
     str, typer.Option("--executor", metavar="ray|inline", help="On Ray Tune, or in this process.")
 ]
 
+
+def _other_cluster(address: str | None) -> str | None:
+    """None for `local`, by which Ray means a cluster of its own, and for nothing at all."""
+    return None if address == "local" else address or None
+
+
 AddressOption = Annotated[
-    str | None, typer.Option("--address", envvar="RAY_ADDRESS", metavar="A", help="A running Ray cluster to join.")
+    str | None,
+    typer.Option(
+        "--address",
+        envvar="RAY_ADDRESS",
+        metavar="A",
+        help="A running Ray cluster to join.",
+        callback=_other_cluster,
+    ),
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]

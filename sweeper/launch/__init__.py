@@ -51,8 +51,8 @@ def run(
     Raises MachineError when this machine cannot go on with what another began, ClusterError for what is wrong with a cluster.
     """
     stopping, apart = stopping or Stopping(), apart or Apart(is_here=True)
-    if executor == "ray" and address not in (None, "local"):
-        return _run_on_cluster(sweeping, str(address), listeners, tell, stopping, apart)
+    if executor == "ray" and address:
+        return _run_on_cluster(sweeping, address, listeners, tell, stopping, apart)
     share = share_of(sweeping, here(sweeping, apart))
     if share.told:
         tell(share.told)
@@ -104,7 +104,7 @@ def import_ray(address: str | None) -> tuple[ModuleType, ModuleType]:
     os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")
     # Under `uv run` Ray would send the current folder to every worker, and start each through uv.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    if address in (None, "local"):
+    if not address:
         # Named for other systems: Ray, when it is imported, then takes loopback for this machine's address on any.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     else:

@@ -16,6 +16,7 @@ from sweeper.store import Folder
 from sweeper.training.machine import Kind, kind_here
 
 SHOWN = "CUDA_VISIBLE_DEVICES"
+GPU_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,10 @@ def _kind(device: str) -> tuple[Kind | None, str | None]:
     ]
     own = {name: value for name, value in os.environ.items() if name != SHOWN}
     own |= {"PYTHONPATH": _paths(), **_shown_to_node(os.getppid())}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=own)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=own, timeout=GPU_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None, f"{UNUSABLE} (no answer in {GPU_SECONDS:g} s)"
     if done.returncode:
         told = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         return None, f"{UNUSABLE} ({told[-1]})"
