@@ -50,9 +50,11 @@ def _walk(path: str) -> dict[str, tuple[Path, ast.AST]]:
     while waiting:
         name = waiting.pop()
         file = _file(name)
-        if name in modules or not file or not file.endswith(".py") or (name != first and not _is_own(name, file)):
+        if name in modules or not file or not file.endswith(".py"):
             continue
         place = Path(file)
+        if name != first and (name.partition(".")[0] == OURS or is_installed(place)):
+            continue
         tree = _tree(place)
         modules[name] = (place, tree)
         found = _imported(tree, name, place.name == "__init__.py")
@@ -95,10 +97,10 @@ def _above(name: str) -> Iterator[str]:
         yield name
 
 
-def _is_own(name: str, file: str) -> bool:
-    parts, paths = Path(file).parts, sysconfig.get_paths()
-    is_installed = "site-packages" in parts or "dist-packages" in parts or file.startswith(paths["stdlib"])
-    return not is_installed and name.partition(".")[0] != OURS
+def is_installed(file: Path) -> bool:
+    """Whether a file is of Python itself, or of a package that was installed and not written here."""
+    places = {"site-packages", "dist-packages"}
+    return not places.isdisjoint(file.parts) or file.is_relative_to(sysconfig.get_path("stdlib"))
 
 
 def _imported(tree: ast.AST, name: str, is_package: bool) -> Iterator[str]:

@@ -4,7 +4,9 @@ import re
 import traceback
 from pathlib import Path
 
-_OWN, _PYTHON = Path(__file__).parent, Path(traceback.__file__).parent
+from sweeper.models.code import is_installed
+
+_OWN = Path(__file__).parent
 _OUT_OF_GPU_MEMORY = re.compile(
     r"torch\.(cuda\.)?OutOfMemoryError\b|.*(CUDA|HIP) out of memory|.*CUDA error: out of memory"
     r"|.*(CUBLAS|CUDNN)_STATUS_ALLOC_FAILED"
@@ -40,10 +42,8 @@ def raised(error: BaseException) -> str:
 
 def _is_users(file: str) -> bool:
     """Whether a file is no library's, Python's own or sweeper's among them."""
-    library = any(part in ("site-packages", "dist-packages") for part in Path(file).parts)
-    return not (
-        library or file.startswith("<") or Path(file).is_relative_to(_OWN) or Path(file).is_relative_to(_PYTHON)
-    )
+    path = Path(file)
+    return not (file.startswith("<") or path.is_relative_to(_OWN) or is_installed(path))
 
 
 def is_out_of_gpu_memory(error: str) -> bool:

@@ -1,16 +1,14 @@
 """A user's own modules, which Ray takes along to the nodes of a cluster."""
 
 import re
-import site
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sweeper.experiment import Experiment, to_plain
 from sweeper.models import CALLABLE
-from sweeper.models.code import OURS, own_modules
+from sweeper.models.code import OURS, is_installed, own_modules
 
 
 def user_models(experiment: Experiment) -> tuple[str, ...]:
@@ -26,10 +24,10 @@ def modules_to_ship(experiment: Experiment) -> list[str]:
     models = user_models(experiment)
     imported = {_top(name, file) for model in models for name, file in own_modules(model).items()}
     tops = {name.partition(":")[0].partition(".")[0] for name in models}
-    roots = {path.parent for top in tops - {OURS} if (path := _place(top)) and not _is_installed(path)}
+    roots = {path.parent for top in tops - {OURS} if (path := _place(top)) and not is_installed(path)}
     loaded = {name.partition(".")[0] for name in sys.modules} - {OURS}
     beside = {path for top in loaded if (path := _place(top)) and path.parent in roots}
-    return sorted(str(path) for path in beside | imported if not _is_installed(path))
+    return sorted(str(path) for path in beside | imported if not is_installed(path))
 
 
 def _callables(value: Any) -> Iterator[str]:
@@ -57,8 +55,3 @@ def _place(top: str) -> Path | None:
         return Path(folders[0]).absolute()
     file = getattr(module, "__file__", None)
     return Path(file).absolute() if file and file.endswith(".py") else None
-
-
-def _is_installed(path: Path) -> bool:
-    places = {*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values()}
-    return str(path.parent) in places
