@@ -59,6 +59,30 @@ def interacting(cell: Cell) -> float:
     return EFFECTS[cell["lr"]] * (1 if cell["momentum"] > 0.3 else -0.2) + cell["model.dropout"]
 
 
+def by_chance(space: Mapping[str, Sequence[Any]], seeds: int, effect: float, draw: int) -> list[Record]:
+    """Trials in which `lr` alone does anything, two levels `effect` apart, and each seed adds its own with deviation 1."""
+    chance = random.Random(draw)
+    tried = itertools.product(cells_of(space), range(seeds))
+    return [
+        record(number, cell, effect * (cell["lr"] == 0.1) + chance.gauss(0, 1), seed)
+        for number, (cell, seed) in enumerate(tried)
+    ]
+
+
+@pytest.mark.parametrize("effect", [0.0, 2.0, 6.0])
+@pytest.mark.parametrize("draw", range(4))
+def test_what_seeds_alone_bring_is_no_axis_s_share(effect: float, draw: int) -> None:
+    """Against an analysis of variance with repeats: each axis's sum of squares, less what chance gives one degree of freedom."""
+    space = {"lr": [0.1, 0.01], "momentum": [0.5, 0.9]}
+    tried = by_chance(space, 10, effect, draw)
+    found = importances(experiment(space), tried)
+    values = np.array([one.result.summary["val/top1"] for one in tried if one.result]).reshape(2, 2, 10)
+    of_seeds, total = values.var(axis=2, ddof=1).mean(), ((values - values.mean()) ** 2).sum()
+    for axis, rest in (("lr", (1, 2)), ("momentum", (0, 2))):
+        squares = 20 * ((values.mean(axis=rest) - values.mean()) ** 2).sum()
+        assert found[axis] == pytest.approx(max(0, squares - of_seeds) / total, abs=0.05)
+
+
 @pytest.mark.parametrize("objective", [additive, interacting])
 def test_on_a_grid_they_are_those_of_an_analysis_of_variance(objective: Callable[[Cell], float]) -> None:
     found = importances(experiment(GRID), records(cells_of(GRID), objective))

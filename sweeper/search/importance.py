@@ -9,7 +9,9 @@ is no share of a variance.
 import json
 import math
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from statistics import fmean, variance
 from typing import Any
 
 import optuna
@@ -32,18 +34,20 @@ Column = tuple[list[float], FloatDistribution]
 def importances(experiment: Experiment, records: Sequence[Record]) -> dict[str, float]:
     """Each axis's own share of the objective's variance over the complete trials, in [0, 1], the greatest first.
 
-    Linked axes are one, "batch_size+lr". What the shares lack to 1 is what axes do together. On a whole grid they
-    are those of an analysis of variance. Empty where it cannot be said: fewer than two axes that vary, fewer than four
-    trials, or equal objectives.
+    Linked axes are one, "batch_size+lr". What the shares lack to 1 is what axes do together, and the seeds. On a whole
+    grid they are those of an analysis of variance. Empty where it cannot be said: fewer than two axes that vary, fewer
+    than four trials, or equal objectives.
     """
-    trials = _sampled(_objectives(experiment.objective.metric, records))
+    known = _objectives(experiment.objective.metric, records)
+    trials = _sampled(known)
     axes = Space.of(experiment.search).axes if trials else ()
     columns = {axis.label: _column(axis, [trial for trial, _ in trials]) for axis in axes}
     columns = {name: column for name, column in columns.items() if len(set(column[0])) > 1}
     objectives = [value for _, value in trials]
     if len(trials) < MIN_TRIALS or len(columns) < 2 or not 1e-12 < max(objectives) - min(objectives) < 1e100:
         return {}
-    return _shares(columns, objectives)
+    of_cells = _share_of_cells(known)
+    return {name: of_cells * share for name, share in _shares(columns, objectives).items()}
 
 
 def _objectives(metric: str, records: Sequence[Record]) -> list[tuple[Trial, float]]:
@@ -51,6 +55,22 @@ def _objectives(metric: str, records: Sequence[Record]) -> list[tuple[Trial, flo
     summaries = [(r.trial, r.result.summary) for r in records if r.result and r.state is TrialState.COMPLETE]
     known = [(trial, summary[metric]) for trial, summary in summaries if math.isfinite(summary.get(metric, math.nan))]
     return sorted(known, key=lambda known: known[0].number)
+
+
+def _share_of_cells(trials: Sequence[tuple[Trial, float]]) -> float:
+    """How much of the variance lies between cells, beyond what seeds alone bring: epsilon squared (Kelley 1935).
+
+    1 where no cell has two seeds. The forest sees no more than the cells' means: without this it would share out what
+    chance has left in them.
+    """
+    by_cell: dict[str, list[float]] = defaultdict(list)
+    for trial, value in trials:
+        by_cell[canonical_json(trial.cell)].append(value)
+    repeats = len(trials) - len(by_cell)
+    if not repeats:
+        return 1.0
+    of_seeds = sum((value - fmean(own)) ** 2 for own in by_cell.values() for value in own) / repeats
+    return max(0.0, 1 - of_seeds / variance(value for _, value in trials))
 
 
 def _sampled(trials: Sequence[tuple[Trial, float]]) -> Sequence[tuple[Trial, float]]:
