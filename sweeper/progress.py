@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sweeper.best import Rank, best_so_far, rank_by, value_of
 from sweeper.causes import cause
+from sweeper.durations import duration as duration
 from sweeper.experiment import Experiment
 from sweeper.store import Result, Row, Sweep
 from sweeper.trial import Trial, TrialState
@@ -149,14 +150,6 @@ class View:
         best = self.best
         told = Text(f"best {self.metric} {best[0]:.4f}  {best[1]}" if best else "", style="green")
         return Group(head, running, told)
-
-
-def duration(seconds: float) -> str:
-    """ "45 s", "12 min" or "3 h 20 min"."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
