@@ -44,7 +44,8 @@ from sweeper.dashboards.views import (
     trial_labels,
     trial_levels,
 )
-from sweeper.dashboards.wording import duration, exact, shown, spread, with_unit
+from sweeper.dashboards.wording import exact, shown, spread, with_unit
+from sweeper.durations import duration
 
 DIGITS = 6
 TABS = (

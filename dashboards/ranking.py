@@ -1,4 +1,4 @@
-"""Which trial comes first: the one rule that the page, the terminal and the best trial share."""
+"""Which row of a table of trials comes first; the best of all is that of `sweeper.best.best_so_far`, which reads records."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Values as the page writes them: numbers with their units, durations, a mean with its deviation."""
+"""Values as the page writes them: numbers with their units, a mean with its deviation."""
 
 import math
 from typing import Any
@@ -29,17 +29,6 @@ def exact(value: Any) -> str:
 def with_unit(value: Any, metric: str) -> str:
     text, kind = shown(value, metric_kind(metric)), metric_kind(metric)
     return f"{text} %" if kind == "percent" and text != shown(None, kind) else text
-
-
-def duration(seconds: float) -> str:
-    """ "45 s", "12 min", "3 h 20 min", "2 d 4 h"."""
-    minutes = round(seconds / 60)
-    if seconds < 100:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    if minutes < 100:
-        return f"{minutes} min"
-    hours = round(minutes / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def spread(value: Spread, kind: str) -> str:

@@ -1,7 +1,7 @@
 """Network architectures and losses, in pure torch.
 
-`MODELS` and `LOSSES` are literal tables. Their entries name a constructor and its arguments without importing torch,
-so that an experiment file is checked in milliseconds; torch comes in when an entry is called.
+`MODELS` and `LOSSES` are literal tables. Their entries name a callable and its arguments without importing torch,
+so that an experiment file is checked in milliseconds; torch comes in when an entry is loaded.
 """
 
 from collections.abc import Mapping

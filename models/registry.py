@@ -1,4 +1,4 @@
-"""An entry of `MODELS` or `LOSSES`: a constructor by name, imported when it is first called."""
+"""An entry of `MODELS` or `LOSSES`: a callable by name, imported when it is loaded."""
 
 import importlib
 import inspect
@@ -11,7 +11,7 @@ CALLABLE = r"\w+(\.\w+)*:\w+"
 
 
 class ModelError(ValueError):
-    """A model or loss that cannot be found, in a sentence for the user."""
+    """A model or loss that cannot be found, built or used as asked, told in a sentence for the user."""
 
 
 class WeightsFileError(ModelError):
@@ -19,7 +19,7 @@ class WeightsFileError(ModelError):
 
 
 class Entry:
-    """The constructor at `path` ("package.module:callable") and its keyword arguments: types, or Literals of choices."""
+    """The callable at `path` ("package.module:callable") and its keyword arguments: types, or Literals of choices."""
 
     def __init__(self, path: str, **arguments: Any) -> None:
         self.path = path
@@ -27,9 +27,6 @@ class Entry:
 
     def load(self) -> Callable[..., Any]:
         return user_callable(self.path)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.load()(*args, **kwargs)
 
 
 def user_callable(path: str) -> Callable[..., Any]:

@@ -107,15 +107,8 @@ def _check_cells(source: Source, axes: list[Axis]) -> None:
             path = ("search", "exclude", index, name)
             if name in domains:
                 _check_excluded(source, path, value, *domains[name])
-            elif name not in _written(source):
+            elif not any(name in group for group in _groups(source)):  # an axis with a mistake is told of already
                 source.add(path, unknown(name, domains, "axis"))
-
-
-def _written(source: Source) -> set[str]:
-    """The names of all axes, those with mistakes in their values too."""
-    space, linked = source.at(("search", "space")), source.at(("search", "linked"))
-    groups = [space, *(linked if isinstance(linked, list) else ())]
-    return {name for group in groups if isinstance(group, Mapping) for name in group}
 
 
 def _cells(source: Source, key: str) -> list[tuple[int, Mapping[str, Any]]]:
@@ -135,27 +128,35 @@ def _check_excluded(source: Source, path: Path, value: Any, axis: Axis, place: i
 
 
 def _check_method(source: Source, axes: list[Axis]) -> None:
-    method = source.at(("search", "method")) or "grid"
+    """A grid runs every cell of its lists; the other methods try a number of cells of at least one axis."""
+    method, trials = source.at(("search", "method")) or "grid", source.at(("search", "trials"))
     ranges = [axis for axis in axes if not isinstance(axis.domain, Choice)]
     if method == "grid":
-        for axis in ranges:
-            source.add(
-                ("search", "space", axis.label), "is a range; a grid needs a list, or choose `method: tpe` or another"
-            )
+        _check_grid(source, ranges, trials)
+    elif method in METHODS:
+        _check_sampler(source, method, ranges, trials)
     excluded = tuple(dict(part) for _, part in _cells(source, "exclude") if part)
     if excluded and not _cells(source, "include") and Space(tuple(axes), (), excluded).is_all_excluded():
         source.add(("search", "exclude"), "leaves out every cell; nothing would run")
+
+
+def _check_grid(source: Source, ranges: list[Axis], trials: Any) -> None:
+    if trials is not None:
+        source.add(("search", "trials"), "a grid runs every cell; leave `trials` out, or choose another method")
+    for axis in ranges:
+        source.add(
+            ("search", "space", axis.label), "is a range; a grid needs a list, or choose `method: tpe` or another"
+        )
+
+
+def _check_sampler(source: Source, method: str, ranges: list[Axis], trials: Any) -> None:
+    if trials is None:
+        source.add(("search",), f"`trials` is missing; {method} needs to know how many cells to try")
     if method == "cmaes" and len(ranges) < 2:
         source.add(
             ("search", "method"), "cmaes moves in two or more ranges (uniform, log_uniform, int); use tpe for lists"
         )
-    if (
-        method in METHODS
-        and method != "grid"
-        and not axes
-        and not source.at(("search", "space"))
-        and not source.at(("search", "linked"))
-    ):
+    if not source.at(("search", "space")) and not source.at(("search", "linked")):
         source.add(("search", "space"), f"is empty; {method} needs at least one axis")
 
 

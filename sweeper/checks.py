@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from sweeper.address import wrong_address
-from sweeper.experiment import DATASET_NAMES, INF, METHODS, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
+from sweeper.experiment import DATASET_NAMES, INF, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
 from sweeper.mistakes import Path, Source, shown, unknown
 from sweeper.models import CALLABLE, LIMITS, MODELS, from_torchvision
 from sweeper.words import check_augment, check_class_weights, check_loss
@@ -23,7 +23,6 @@ def check(source: Source) -> None:
     check_loss(source, ("train", "loss"), source.at(("train", "loss")))
     check_class_weights(source, ("train", "class_weights"), source.at(("train", "class_weights")))
     _check_pruner(source, ("pruning",), source.at(("pruning",)))
-    _check_method(source)
     _check_objective(source)
     _check_resources(source)
     _check_tracking(source)
@@ -169,14 +168,6 @@ def _check_threshold(source: Source, path: Path, lower: Any, upper: Any) -> None
         source.add(path, "`lower` or `upper` is missing; threshold needs at least one of them")
     elif all(type(bound) in (int, float) for bound in (lower, upper)) and lower > upper:
         source.add(path, f"`lower` ({lower:g}) is above `upper` ({upper:g}); every trial would be pruned")
-
-
-def _check_method(source: Source) -> None:
-    method, trials = source.at(("search", "method")) or "grid", source.at(("search", "trials"))
-    if method == "grid" and trials is not None:
-        source.add(("search", "trials"), "a grid runs every cell; leave `trials` out, or choose another method")
-    if method in METHODS and method != "grid" and trials is None:
-        source.add(("search",), f"`trials` is missing; {method} needs to know how many cells to try")
 
 
 def _check_objective(source: Source) -> None:

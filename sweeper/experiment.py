@@ -141,7 +141,7 @@ class Data(Strict):
     evaluation: Literal["center", "ten_crop"] = "center"
 
     def taken_as(self, other: "Data") -> "Data":
-        """This data set, got at as `other` is."""
+        """This data set, with `other`'s settings of how its images are read: `root` and `on_corrupt`."""
         return replace(self, **{name: getattr(other, name) for name in DATA_ACCESS})
 
     @property

@@ -104,7 +104,10 @@ class Lease:
 
 
 def look(folder: Folder) -> tuple[str, dict[str, Any]]:
-    """The object's tag, and its content as of then or later, when that tag will not do any more; empty for none."""
+    """The tag (ETag) of the lock object and its content; both empty where there is none.
+
+    The content is read after the tag. If it was written anew in between, a write on condition of that tag is refused.
+    """
     try:
         tag = str(folder.ask("info", folder.at(FILE))["ETag"])
         content = json.loads(folder.read(FILE))

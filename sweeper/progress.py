@@ -1,6 +1,5 @@
 """The live view of a running sweep on stderr: a panel in a terminal, plain lines elsewhere."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -13,8 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweeper.best import best_record, value_of
+from sweeper.best import Rank, best_so_far, rank_by, value_of
 from sweeper.causes import cause
+from sweeper.durations import duration as duration
 from sweeper.experiment import Experiment
 from sweeper.store import Result, Row, Sweep
 from sweeper.trial import Trial, TrialState
@@ -58,10 +58,9 @@ class View:
 
     def __init__(self, console: Console, experiment: Experiment, total: int, ended: Mapping[TrialState, int]) -> None:
         self.console, self.experiment = console, experiment
-        self.metric = experiment.objective.metric
+        self.objective, self.metric = experiment.objective, experiment.objective.metric
         self.standing = Standing(experiment.train.epochs, total, dict(ended))
-        self.scores: dict[str, tuple[float, str]] = {}  # value and name, by key
-        self.best: tuple[float, str] | None = None
+        self.ranks: dict[str, tuple[Rank, str]] = {}  # that of a trial's best epoch, and its name, by key
         self.live: Live | None = None
 
     def __enter__(self) -> "View":
@@ -99,28 +98,24 @@ class View:
         standing.ended[result.state] = standing.ended.get(result.state, 0) + 1
         standing.epochs_of_ended.append(len(result.history))
         if result.state in (TrialState.DIVERGED, TrialState.FAILED):
-            self._forget(trial)
+            self.ranks.pop(trial.key, None)  # the best no more
         else:
             self._note(trial, result.summary.get(self.metric))
         self.console.print(self._line(trial, result))
 
+    @property
+    def best(self) -> tuple[float, str] | None:
+        """The best value so far and its trial's name."""
+        if not self.ranks:
+            return None
+        (score, _), name = max(self.ranks.values())
+        return self.objective.score(score), name
+
     def _note(self, trial: Trial, value: float | None) -> None:
         """Take in a trial's value; its best counts, and what is not a number never does."""
-        if value is None or not math.isfinite(value):
-            return
-        if trial.key not in self.scores or self._score(value) > self._score(self.scores[trial.key][0]):
-            self.scores[trial.key] = (value, trial.name)
-        if self.best is None or self._score(value) > self._score(self.best[0]):
-            self.best = (value, trial.name)
-
-    def _score(self, value: float) -> float:
-        return self.experiment.objective.score(value)
-
-    def _forget(self, trial: Trial) -> None:
-        """A trial that diverged or failed is the best no more."""
-        score = self.scores.pop(trial.key, None)
-        if score is not None and score == self.best:
-            self.best = max(self.scores.values(), key=lambda score: self._score(score[0]), default=None)
+        rank = rank_by(trial, value, self.objective)
+        if rank and (trial.key not in self.ranks or rank > self.ranks[trial.key][0]):
+            self.ranks[trial.key] = (rank, trial.name)
 
     def _line(self, trial: Trial, result: Result) -> Text:
         mark, style = MARKS[result.state]
@@ -152,16 +147,9 @@ class View:
             value = f"{self.metric} {row[self.metric]:.4f}" if row and self.metric in row else ""
             epochs = trial.config["train"]["epochs"]
             running.add_row(f"{trial.number:>5}", trial.name, f"epoch {epoch}/{epochs}", value)
-        best = Text(f"best {self.metric} {self.best[0]:.4f}  {self.best[1]}" if self.best else "", style="green")
-        return Group(head, running, best)
-
-
-def duration(seconds: float) -> str:
-    """ "45 s", "12 min" or "3 h 20 min"."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+        best = self.best
+        told = Text(f"best {self.metric} {best[0]:.4f}  {best[1]}" if best else "", style="green")
+        return Group(head, running, told)
 
 
 def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
@@ -170,10 +158,7 @@ def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
     is_running = sweep.is_running()
     counts = Counter(record.state.value for record in records)
     metric = experiment.objective.metric
-    told_of = (
-        TrialState.COMPLETE if counts[TrialState.COMPLETE] else TrialState.PRUNED
-    )  # as `sweeper.dashboards.ranking.best`
-    record = best_record(records, experiment.objective, told_of)
+    record = best_so_far(records, experiment.objective)
     best = (
         {"metric": metric, "value": value_of(record, experiment.objective), "trial": record.trial.name}
         if record

@@ -116,7 +116,7 @@ def _parent(
 
     git, axes = git_state(), Space.of(experiment.search).names
     trials = trials_table(records, axes)
-    fingerprints = sorted({str(record.trial.config["data"]["fingerprint"]) for record in records})
+    fingerprints = sorted({record.trial.fingerprint for record in records})
     files = {
         "experiment.yaml": _without_passwords(sweep),
         "results.csv": to_csv(trials).encode(),

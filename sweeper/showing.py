@@ -67,7 +67,7 @@ def facts(sweep: Sweep, experiment: Experiment, records: Sequence[Record]) -> di
     """What the dashboard's overview says besides the trials. Times are ISO 8601 with the offset of this machine."""
     machine = sweep.machine()
     models = dict.fromkeys(str(record.trial.config["model"]["name"]) for record in records)
-    fingerprints = sorted({str(record.trial.config["data"].get("fingerprint", "")) for record in records})
+    fingerprints = sorted({record.trial.fingerprint for record in records})
     begun, ended = _span(records)
     known = {
         "data": f"{experiment.data.name}, {experiment.data.image_size} px",

@@ -179,7 +179,7 @@ class Sweep:
                 yield record
 
     def asked_for(self, records: Sequence[Record]) -> list[Record]:
-        """Of all records those of `records`."""
+        """Those of the given records whose trials the file still asks for."""
         left_out = self.left_out()
         return [record for record in records if record.trial.key not in left_out]
 

@@ -71,6 +71,11 @@ class Trial:
     def settings(self) -> Settings:
         return settings_of(self.config)
 
+    @property
+    def fingerprint(self) -> str:
+        """That of its data set's content when the trial was planned; empty where its config has none."""
+        return str(self.config["data"].get("fingerprint", ""))
+
     def value(self, axis: str) -> Any:
         """What the trial has on an axis; from its settings where its cell does not name it, None where they do not either."""
         return as_setting(axis, self.cell[axis]) if axis in self.cell else value_at(self.config, axis)

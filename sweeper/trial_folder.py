@@ -162,7 +162,7 @@ def _trial(fields: dict[str, Any]) -> Trial:
     parts = (trial.cell, trial.config, trial.config.get("data", {}))
     if not all(isinstance(part, Mapping) for part in parts) or not isinstance(trial.name, str):
         raise ValueError("it has something else where settings or a name should be")
-    _check("number", trial.number, 0, MOST_EPOCHS)
+    _check_whole("number", trial.number, 0, MOST_EPOCHS)
     _check("seed", trial.seed, -MOST_SEED, MOST_SEED)
     return trial
 
@@ -174,8 +174,8 @@ def _result(fields: dict[str, Any]) -> Result:
     if not result.state.is_finished:
         raise ValueError(f"its state is {result.state}")
     if result.best_epoch is not None:
-        _check("best_epoch", result.best_epoch, 0, MOST_EPOCHS)
-    _check("saved_epoch", result.saved_epoch, 0, MOST_EPOCHS)
+        _check_whole("best_epoch", result.best_epoch, 0, MOST_EPOCHS)
+    _check_whole("saved_epoch", result.saved_epoch, 0, MOST_EPOCHS)
     _check("ended", result.ended, 0, LAST_TIME)
     if not isinstance(result.error, str | None) or not _are_checksums(result.artifacts):
         raise ValueError("it has something else where an error or checksums should be")
@@ -199,11 +199,17 @@ def _history(fields: dict[str, Any]) -> tuple[Row, ...]:
 def _rows(history: list[Mapping[str, Any]]) -> tuple[Row, ...]:
     rows = tuple({name: float(value) for name, value in row.items()} for row in history)
     for row in rows:
-        _check("epoch", row["epoch"], 1, MOST_EPOCHS)
+        _check_whole("epoch", row["epoch"], 1, MOST_EPOCHS)
         _check("time", row.get("time", 0.0), 0, LAST_TIME)
     return rows
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high or (high == MOST_EPOCHS and value != int(value)):
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}")
+
+
+def _check_whole(name: str, value: float, low: float, high: float) -> None:
+    _check(name, value, low, high)
+    if value != int(value):
         raise ValueError(f"{name} is {value}")

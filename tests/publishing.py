@@ -97,6 +97,14 @@ def live(publisher: Publisher, records: Sequence[Record], pause: float = 0.0) ->
     return seconds
 
 
+def settled(publisher: Publisher, limit: float = 60.0) -> None:
+    """Wait until the store has all that was told so far, `limit` seconds at most."""
+    deadline = time.monotonic() + limit
+    while publisher.news:
+        assert time.monotonic() < deadline, f"not published in {limit:g} s: {', '.join(publisher.news)}"
+        time.sleep(0.01)
+
+
 def rows_due(record: Record) -> Sequence[Row]:
     """The rows that MLflow must have: all of them, of a failed trial those up to its checkpoint."""
     if record.result is None:

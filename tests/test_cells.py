@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sweeper.dashboards import spending
 from sweeper.dashboards.cells import cells_table
-from sweeper.dashboards.ranking import STATES, best
+from sweeper.dashboards.ranking import STATES
 from sweeper.results import trials_table
 
 
@@ -119,9 +119,17 @@ def test_no_trials_make_no_cells(axes: list[str]) -> None:
 def test_the_best_of_a_cell_is_the_best_of_its_trials(rows: list[tuple[int, str, float]], mode: str) -> None:
     given_trials = trials(*((lr, seed, state, value, 0.0) for seed, (lr, state, value) in enumerate(rows)))
     for row in cells_table(given_trials, ["lr"], "val/top1", mode).to_dict("records"):
-        own = given_trials[given_trials["lr"] == row["lr"]]
-        winner = best(own, "val/top1", mode)
-        assert row["best_key"] == own["key"][winner] if winner is not None else pd.isna(row["best_key"])
+        own = [(state, value, number) for number, (lr, state, value) in enumerate(rows) if lr == row["lr"]]
+        winner = best_number(own, mode)
+        assert row["best_key"] == f"k{winner}" if winner is not None else pd.isna(row["best_key"])
+
+
+def best_number(rows: list[tuple[str, float, int]], mode: str) -> int | None:
+    """The definition, written out: of complete trials, or else of pruned ones, the best finite value, the first number."""
+    counting = "complete" if any(state == "complete" for state, _, _ in rows) else "pruned"
+    finite = [(value, number) for state, value, number in rows if state == counting and math.isfinite(value)]
+    best = (max if mode == "max" else min)((value for value, _ in finite), default=None)
+    return next((number for value, number in finite if value == best), None)
 
 
 def test_the_cells_of_a_folder_are_those_of_its_records(tmp_path_factory: pytest.TempPathFactory) -> None:

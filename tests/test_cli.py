@@ -21,8 +21,9 @@ from rich.control import Control
 from rich.text import Text
 
 from sweeper.cli import app
+from sweeper.durations import duration
 from sweeper.exports import export
-from sweeper.progress import View, duration
+from sweeper.progress import View
 from sweeper.publishing import finish
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
@@ -445,7 +446,9 @@ def test_a_terminal_has_its_own_colours_and_no_one_else_s() -> None:
     assert "\x9b" not in shown
 
 
-@pytest.mark.parametrize(("seconds", "told"), [(7.4, "7 s"), (89, "89 s"), (600, "10 min"), (12_000, "3 h 20 min")])
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(7.41, "7.4 s"), (95, "95 s"), (600, "10 min"), (12_000, "3 h 20 min"), (200_000, "2 d 8 h")]
+)
 def test_durations_are_told_in_words(seconds: float, told: str) -> None:
     assert duration(seconds) == told
 

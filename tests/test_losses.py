@@ -115,7 +115,7 @@ def test_a_loss_is_its_formula_in_value_and_gradient(
 ) -> None:
     logits_NK, labels_N, weights_K = drawn(count, classes, scale)
     tensor_NK, targets_N = torch.tensor(logits_NK, requires_grad=True), torch.tensor(labels_N)
-    losses_N = LOSSES[name](tensor_NK, targets_N, **arguments)
+    losses_N = LOSSES[name].load()(tensor_NK, targets_N, **arguments)
     loss = mean_loss(losses_N, targets_N, torch.tensor(weights_K) if is_weighted else None)
     torch.autograd.backward(loss)
     expected_N, gradients_NK = FORMULAS[name](logits_NK, labels_N, **arguments)
@@ -141,7 +141,7 @@ def test_the_gradients_written_here_are_the_slopes_of_the_formulas_written_here(
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_stays_finite_at_logits_beyond_reason(name: str) -> None:
     logits_NK = torch.tensor([[1e4, -1e4, 0.0], [-1e4, 1e4, 0.0]], requires_grad=True)
-    losses_N = LOSSES[name](logits_NK, torch.tensor([1, 1]))
+    losses_N = LOSSES[name].load()(logits_NK, torch.tensor([1, 1]))
     torch.autograd.backward(mean_loss(losses_N, torch.tensor([1, 1])))
     assert losses_N.dtype == torch.float32
     assert losses_N.isfinite().all()
@@ -160,7 +160,7 @@ def test_a_batch_with_logits_that_are_not_finite_has_no_finite_loss(
     name: str, arguments: dict[str, Any], image: list[float], is_weighted: bool
 ) -> None:
     logits_NK, labels_N = torch.tensor([[0.0, 5.0, 0.0], image]), torch.tensor([1, 1])
-    losses_N = LOSSES[name](logits_NK, labels_N, **arguments)
+    losses_N = LOSSES[name].load()(logits_NK, labels_N, **arguments)
     assert losses_N.isfinite().tolist() == [True, False]
     assert not mean_loss(losses_N, labels_N, torch.tensor([1.0, 2.0, 0.0]) if is_weighted else None).isfinite()
 
@@ -168,7 +168,7 @@ def test_a_batch_with_logits_that_are_not_finite_has_no_finite_loss(
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
 def test_focal_loss_has_a_slope_where_an_image_is_certain(gamma: float) -> None:
     logits_NK = torch.tensor([[200.0, 0.0]], requires_grad=True)
-    torch.autograd.backward(LOSSES["focal"](logits_NK, torch.tensor([0]), gamma=gamma).sum())
+    torch.autograd.backward(LOSSES["focal"].load()(logits_NK, torch.tensor([0]), gamma=gamma).sum())
     assert logits_NK.grad is not None
     assert logits_NK.grad.isfinite().all()
 
@@ -177,11 +177,11 @@ def test_focal_loss_has_a_slope_where_an_image_is_certain(gamma: float) -> None:
 def test_class_weights_that_are_all_the_same_change_nothing(name: str) -> None:
     logits_NK, labels_N, _ = drawn(16, 5, 2.0)
     targets_N = torch.tensor(labels_N)
-    losses_N = LOSSES[name](torch.tensor(logits_NK), targets_N)
+    losses_N = LOSSES[name].load()(torch.tensor(logits_NK), targets_N)
     torch.testing.assert_close(mean_loss(losses_N, targets_N, torch.full((5,), 0.3)), losses_N.mean())
 
 
 def test_the_weighted_mean_of_cross_entropy_is_torch_s() -> None:
     logits_NK, labels_N, weights_K = (torch.tensor(part) for part in drawn(16, 5, 2.0))
-    ours = mean_loss(LOSSES["cross_entropy"](logits_NK, labels_N), labels_N, weights_K)
+    ours = mean_loss(LOSSES["cross_entropy"].load()(logits_NK, labels_N), labels_N, weights_K)
     torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(logits_NK, labels_N, weight=weights_K))

@@ -33,10 +33,6 @@ def test_a_cpu_is_chosen_where_no_gpu_is_wanted() -> None:
     assert device_here(CPU) == "cpu"
 
 
-def test_the_precision_is_the_fast_one_of_the_processor(here: Machine) -> None:
-    assert here.precision == ("bfloat16" if machine.has_fast_bfloat16("cpu") else "float32")
-
-
 @no_gpu
 def test_a_cpu_is_chosen_where_no_gpu_is() -> None:
     assert device_here(Resources()) == "cpu"

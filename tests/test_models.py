@@ -228,11 +228,10 @@ def test_an_error_inside_a_module_of_one_s_own_is_told_with_its_place(
         user_callable("broken_net:Net")
 
 
-def test_entries_load_what_they_name_when_they_are_called() -> None:
-    entry = Entry(f"{__name__}:blind")
+def test_an_entry_loads_what_it_names() -> None:
+    entry = Entry(f"{__name__}:blind", width=int)
     assert entry.load() is blind
-    assert entry.arguments == {}
-    assert parameters(entry(2)) == 8
+    assert entry.arguments == {"width": int}
 
 
 # The network with its preprocessing

@@ -1,16 +1,17 @@
 """What a trial reserves, and how many run side by side."""
 
-import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sweeper.experiment import Resources
-from sweeper.launch.share import Place, ResourcesError, Share, here, share_of
+from sweeper.launch.share import Place, ResourcesError, Share, fastest_threads, here, share_of
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import read_experiment
 from sweeper.store import Machine, Result, Sweep
+from sweeper.training import calibrate
 from sweeper.trial import TrialState
 
 FILE = """
@@ -74,17 +75,24 @@ def never(*arguments: object, **named: object) -> None:
 
 def test_auto_is_decided_once_and_then_kept(tmp_path: Path) -> None:
     wanted = sweeping(tmp_path, Resources(cpus_per_trial="auto", gpus_per_trial=0))
-    assert share_of(wanted).cpus in (1, len(os.sched_getaffinity(0)))
+    assert share_of(wanted, Place("cpu", 8, 0, five_cpus)).cpus == 5
     wanted.sweep.write_machine(MACHINE)
-    assert share_of(wanted).cpus == MACHINE.threads
+    assert share_of(wanted, Place("cpu", 8, 0, never)).cpus == MACHINE.threads
 
 
-@pytest.mark.parametrize("breaks", ["[false, true]", "[true]"])
+def five_cpus(function: object, arguments: Sequence[object], cpus: int, gpus: int) -> int:
+    """What is measured with all eight CPUs free."""
+    assert (function, arguments[-1], cpus, gpus) == (fastest_threads, 8, 8, 0)
+    return 5
+
+
+@pytest.mark.parametrize(("breaks", "cpus"), [("[false, true]", 2), ("[true]", 1)])
 def test_a_model_that_breaks_as_it_is_measured_is_left_to_its_own_trials(
-    breaks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    breaks: str, cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWEEPER_TEST_BROKEN", str(tmp_path))
+    monkeypatch.setattr(calibrate, "MARGIN", 0.0)  # all cores win, whenever a model could be measured
     text = FILE.replace("linear", "fragile") + "resources: {cpus_per_trial: auto, gpus_per_trial: 0}\n"
     experiment = read_experiment(f"{text}search: {{space: {{model.breaks: {breaks}}}}}", "shared.yaml")
     wanted = Sweeping.of(Sweep(str(tmp_path), "shared"), experiment)
-    assert share_of(wanted, replace(here(wanted), cores=2)).cpus in (1, 2)
+    assert share_of(wanted, replace(here(wanted), cores=2)).cpus == cpus

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sweeper.domain import Choice, Int, Uniform, axis_domain, linked_axis
 from sweeper.experiment import Search
-from sweeper.setting import setting_steps, with_setting
+from sweeper.setting import same, setting_steps, with_setting, written
 from sweeper.space import Space
 
 Cell = dict[str, Any]
@@ -19,6 +19,18 @@ VALUES = st.lists(
     st.integers(-3, 3) | st.sampled_from(["a", "b", True, None, 0.5]), min_size=1, max_size=4, unique_by=repr
 )
 SPACES = st.dictionaries(st.sampled_from(["lr", "momentum", "gamma", "model.dropout"]), VALUES, max_size=3)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | st.sampled_from(["1", 10**22, 1e22]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("ab"), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(PLAIN, PLAIN)
+def test_values_that_are_the_same_are_written_alike_and_no_others(one: Any, other: Any) -> None:
+    assert same(one, other) == (repr(written(one)) == repr(written(other)))
 
 
 def canonical(cell: Mapping[str, Any]) -> str:

@@ -37,6 +37,7 @@ from publishing import (
     finish,
     live,
     publish,
+    settled,
 )
 
 from sweeper.store import Sweep
@@ -130,8 +131,7 @@ def test_a_stop_is_published_of_the_unfinished_trials_first(
     publisher, told = Publisher(uri, sweep, experiment()), list[TrialState]()
     publisher.start()
     live(publisher, known)
-    while publisher.news:
-        time.sleep(0.01)
+    settled(publisher)
     publish_one = SweepRuns.publish
 
     def noted(self: SweepRuns, trial: Trial, *arguments: Any) -> None:
@@ -327,8 +327,7 @@ def test_runs_that_were_deleted_are_made_again(tmp_path: Path, database: Path, u
     publisher = Publisher(uri, sweep, experiment(), patience_seconds=3)
     publisher.start()
     live(publisher, sweep.records()[:2])
-    while publisher.news:
-        time.sleep(0.01)
+    settled(publisher)
     runs = held(database, sweep.identity())
     for key in ("", sweep.records()[0].trial.key):  # in the middle of the sweep
         client.delete_run(runs[key][0]["run_uuid"])
@@ -363,8 +362,7 @@ def test_a_run_that_has_part_of_its_rows_gets_the_others(tmp_path: Path, databas
     publisher = Publisher(uri, sweep, experiment())
     publisher.start()
     publisher.reported(record.trial, record.history[:150], 150)
-    while publisher.news:
-        time.sleep(0.01)
+    settled(publisher)
     assert len(only(database, sweep, record.trial)["metrics"]) == 150 * 7
     publish(sweep, uri)
     assert_published(database, sweep)

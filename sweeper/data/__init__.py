@@ -74,12 +74,12 @@ def prepare(data: "Data", cache: Path) -> Dataset:
 
 
 def prepare_at(access: "Data", data: "Data") -> Dataset:
-    """The images of a trial's `data`, got at as the file's own `access` says, in the default cache."""
+    """The images of a trial's `data`, from the default cache; read with the `root` and `on_corrupt` of the file, `access`."""
     return prepare(data.taken_as(access), default_cache())
 
 
 def passed_over(access: "Data", data: "Data") -> list[str]:
-    """The files beside a trial's images that may be images, by a name that none here has; got at as `prepare_at`."""
+    """The files beside a trial's images that are not taken for images; `access` as in `prepare_at`."""
     return folder.passed_over(data.taken_as(access)) if data.name == "folder" else []
 
 

@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from ray.exceptions import RayError
@@ -53,9 +53,15 @@ class Inspection:
             node, token = self.looking.pop(answer)
             self.sweeping.sweep.folder.remove(token)
             if outcome := _outcome(answer, node):
-                (versions, rest), trouble = outcome[0] or (self.here, None), outcome[1]
-                looks[node] = Look(versions, trouble=trouble) if trouble else Look(versions, *(rest or ()))
+                looks[node] = self._look(outcome)
         return looks
+
+    def _look(self, outcome: "_Outcome") -> Look:
+        """A node's look by how its task ended; one that broke is taken to have the versions of here."""
+        if outcome.trouble:
+            return Look(self.here, trouble=outcome.trouble)
+        versions, found = outcome.returned
+        return Look(versions, *(found or ()))
 
     def prepare(self, node: Node, look: Look) -> None:
         """Let a node prepare the images, which may take as long as it likes."""
@@ -67,7 +73,7 @@ class Inspection:
         for answer in _ready(self.preparing, seconds):
             node, look = self.preparing.pop(answer)
             if outcome := _outcome(answer, node):
-                looks[node] = look._replace(trouble=outcome[0] or outcome[1])
+                looks[node] = look._replace(trouble=outcome.returned or outcome.trouble)
         return looks
 
     def look_at(self, nodes: Sequence[Node], device: str) -> dict[Node, Look]:
@@ -106,15 +112,22 @@ def _sorted(looks: Mapping[Node, Look]) -> dict[Node, Look]:
     return dict(sorted(looks.items()))
 
 
-def _outcome(answer: Any, node: Node) -> tuple[Any, str | None] | None:
-    """What a task has returned, and how it broke if it did; None where its node was lost."""
+class _Outcome(NamedTuple):
+    """What a task has returned, or how it broke."""
+
+    returned: Any
+    trouble: str | None = None
+
+
+def _outcome(answer: Any, node: Node) -> _Outcome | None:
+    """How a task has ended; None where its node was lost."""
     try:
-        return ray.get(answer), None
+        return _Outcome(ray.get(answer))
     except RayError as error:
         if not node_up(node.id):
             return None
         told = str(error).strip().splitlines() or [type(error).__name__]
-        return None, f"cannot run a task ({told[-1]})"
+        return _Outcome(None, f"cannot run a task ({told[-1]})")
 
 
 def _look_when_alike() -> Callable[[Mapping[str, str], list[Any], str], Any]:

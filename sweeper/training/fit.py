@@ -211,6 +211,6 @@ def _check_code(trial: Trial) -> None:
 
 def _dataset(trial: Trial, experiment: Experiment) -> Dataset:
     dataset = prepare_at(experiment.data, trial.settings.data)
-    if dataset.fingerprint != trial.config["data"]["fingerprint"]:
+    if dataset.fingerprint != trial.fingerprint:
         raise DataError("the data set has changed since this trial was planned; run the sweep under another name")
     return dataset

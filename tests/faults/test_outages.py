@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from mlflow_servers import MlflowServer, Proxy, dump, free_port, held
-from publishing import a_sweep, assert_published, experiment, finish, live, publish
+from publishing import a_sweep, assert_published, experiment, finish, live, publish, settled
 
 from sweeper.store import Sweep
 from sweeper.tracking import Publisher, note_published
@@ -127,8 +127,7 @@ def test_a_server_that_dies_for_good_is_told_of(tmp_path: Path, server: MlflowSe
     sweep = a_sweep(tmp_path, 4)
     publisher = started(proxy.uri, sweep)
     live(publisher, sweep.records()[:2])
-    while publisher.news:
-        time.sleep(0.01)
+    settled(publisher)
     proxy.mode = "500"
     live(publisher, sweep.records()[2:])
     missing = finish(publisher)
