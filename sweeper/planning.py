@@ -14,6 +14,7 @@ from sweeper.causes import raised
 from sweeper.costs import Cost, Measured
 from sweeper.data import Excluded, default_cache, prepare_at, told_excluded, told_passed_over
 from sweeper.data.split import split
+from sweeper.durations import duration
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
 from sweeper.launch.leaving_out import told_others
@@ -21,7 +22,6 @@ from sweeper.launch.share import Share, share_of
 from sweeper.launch.splits import check_splits
 from sweeper.launch.sweeping import is_costly
 from sweeper.models.code import code_of
-from sweeper.progress import duration
 from sweeper.space import Space
 from sweeper.store import Sweep
 from sweeper.terminal import Terminal

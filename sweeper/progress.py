@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sweeper.best import Rank, best_so_far, rank_by, value_of
 from sweeper.causes import cause
-from sweeper.durations import duration as duration
+from sweeper.durations import duration
 from sweeper.experiment import Experiment
 from sweeper.store import Result, Row, Sweep
 from sweeper.trial import Trial, TrialState

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from sweeper.best import rank
 from sweeper.causes import cause, is_of_settings, is_out_of_gpu_memory, own_error
 from sweeper.experiment import Experiment
 from sweeper.folder import FULL
@@ -248,11 +249,9 @@ class Driver:
 
     def _keep_best_model(self, trial: Trial, result: Result) -> None:
         """Under `models: best`, keep one `model.pt`: of the best complete trial, the first numbered of two alike."""
-        objective = self.experiment.objective
-        value = result.summary.get(objective.metric)
-        if result.state is not TrialState.COMPLETE or value is None or not math.isfinite(value):
+        score = rank(trial, result, self.experiment.objective)
+        if score is None:
             return
-        score = (objective.score(value), -trial.number)
         loser = trial.key
         if self.best is None or score > self.best[0]:
             loser = self.best[1] if self.best else ""
