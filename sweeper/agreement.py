@@ -16,6 +16,15 @@ SPLIT: dict[str, Any] = to_plain(Data.split)
 PARTS = ("train", "val", "test")
 
 
+SCHEDULES_OF = {  # of `train`, what some schedules alone look at
+    "step_size": ("step",),
+    "gamma": ("step", "plateau"),
+    "patience": ("plateau",),
+    "min_lr": ("plateau", "cosine", "cyclic"),
+    "cycle_epochs": ("cyclic",),
+}
+
+
 class Rule(NamedTuple):
     """`told` says what is wrong with a cell's settings, or nothing.
 
@@ -24,7 +33,7 @@ class Rule(NamedTuple):
     """
 
     fields: tuple[str, ...]  # the first is where the mistake is
-    told: Callable[[Values], str | None]
+    told: Callable[["_Settings"], str | None]
     forbids: bool = True
 
 
@@ -106,6 +115,36 @@ def _min_lr(v: Values) -> str | None:
     return f"given {low:g}, allowed at most lr, {high:g}" if low > high else None
 
 
+def _class_weights(v: Values) -> str | None:
+    weights, classes = v["train.class_weights"], v["data.classes"]
+    if not isinstance(weights, list) or not isinstance(classes, list | tuple) or [*classes] == sorted(classes):
+        return None
+    return "given a list, which goes by the classes' names in order, and data.classes has another; give {class: weight}"
+
+
+def _single_images(v: Values) -> str | None:
+    if v["train.class_weights"] is None or v["train.batch_size"] > 1:
+        return None
+    return "has no effect with `batch_size: 1`, where the weighted mean of a batch is its image's loss"
+
+
+def _schedule_of(name: str) -> "Rule":
+    def told(v: "_Settings") -> str | None:
+        schedule = v["train.schedule"]
+        if f"train.{name}" not in v.on_axes or schedule in SCHEDULES_OF[name]:
+            return None
+        users = " and ".join(SCHEDULES_OF[name])
+        return f"`schedule: {schedule}` does not look at it, and its trials would be the same; it is for {users}"
+
+    return Rule((f"train.{name}", "train.schedule"), told, forbids=False)
+
+
+def _beta2(v: "_Settings") -> str | None:
+    if "train.beta2" not in v.on_axes or v["train.optimizer"] != "sgd":
+        return None
+    return "`optimizer: sgd` does not look at it, and its trials would be the same; it is for adam and adamw"
+
+
 RULES = (
     Rule(("data.split",), _split),
     Rule(("data.split.train", "data.split"), _training),
@@ -119,6 +158,10 @@ RULES = (
     Rule(("train.warmup_epochs", "train.schedule"), _warmup, forbids=False),
     Rule(("train.warmup_epochs", "train.epochs"), _warmup_length),
     Rule(("train.min_lr", "train.lr"), _min_lr),
+    *map(_schedule_of, SCHEDULES_OF),
+    Rule(("train.beta2", "train.optimizer"), _beta2, forbids=False),
+    Rule(("train.class_weights", "data.classes"), _class_weights),
+    Rule(("train.class_weights", "train.batch_size"), _single_images, forbids=False),
 )
 
 
@@ -142,6 +185,17 @@ def check_agreement(source: Source, axes: Sequence[Axis]) -> None:
         if broken and (rule.forbids or len(broken) == len(told)):
             cell, message = broken[0]
             source.add(_place(source, rule.fields[0]), f"{message}{_of(cell, rule.fields)}")
+    _check_losses(source, space)
+
+
+def _check_losses(source: Source, space: Space) -> None:
+    """An objective that is a loss compares trials of one loss alone."""
+    cells = space.cells_over([name for name in space.names if _sets(name, ("train.loss",))])
+    losses = {repr(_Settings(source, cell)["train.loss"]) for cell in cells}
+    metric = _Settings(source, {})["objective.metric"]
+    if metric in ("val/loss", "train/loss") and len(losses) > 1:
+        told = f"given {metric}, and trials have {len(losses)} losses, whose values do not compare; take val/top1"
+        source.add(("objective", "metric"), told)
 
 
 def _mappings(given: Any) -> Iterator[Cell]:
@@ -159,7 +213,7 @@ class _Settings(dict[str, Any]):
 
     def __init__(self, source: Source, cell: Cell) -> None:
         super().__init__()
-        self.values_given = source.values
+        self.values_given, self.on_axes = source.values, {".".join(setting_steps(name)) for name in cell}
         for name, value in cell.items():
             self.values_given = with_setting(self.values_given, setting_steps(name), value)
 
