@@ -54,7 +54,7 @@ def print_results(
     room = console.width - 1  # the mark's; what stands last needs no gap, the mark does
     columns, dropped = fitting(shown, names, room)
     has_bars = console.encoding.lower().startswith("utf")
-    spare = room - sum(column.width for column in columns) if has_bars else 0
+    spare = room - sum(column.width for column in columns) if has_bars and not dropped else 0
     curves, scale = curve_column(shown, history, metric, spare)
     winner = best(trials, metric, mode)
     if len(trials):
@@ -142,16 +142,19 @@ def _candidates(trials: pd.DataFrame, axes: Sequence[str], metric: str) -> list[
 def fitting(shown: pd.DataFrame, names: Sequence[str], width: int) -> tuple[list[Column], list[str]]:
     """The columns that fit, compact where all would not, and the headings of those that do not even then.
 
-    Identity, state and measures are given room first, then the axes, then the rest; what is left goes to texts cut short.
+    What tells the trials apart is given room first: the number, the objective, the axes. Then state and the other
+    measures, and where all of these fit the rest; what is left goes to texts cut short.
     """
     columns = {name: _column(shown[name], name, compact=False) for name in names}
     is_compact = sum(column.width for column in columns.values()) > width
     if is_compact:
         columns = {name: _column(shown[name], name, True, SHORT if name == "key" else SHORTEST) for name in names}
-    last = ("epochs_run", "key")
-    first = [name for name in names if name in ("number", "state") or "/" in name]
+    measures, last = [name for name in names if "/" in name], ("epochs_run", "key")
+    first = ["number", *measures[:1], *(name for name in names if name not in ("number", "state", *measures, *last))]
     kept: set[str] = set()
-    for name in [*first, *(name for name in names if name not in (*first, *last)), *last]:
+    for name in [*first, "state", *measures[1:], *last]:
+        if name in last and not kept.issuperset([*first, "state", *measures]):
+            break
         if columns[name].width <= width:
             kept.add(name)
             width -= columns[name].width

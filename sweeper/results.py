@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import pandas as pd
 from sweeper.dashboards.cells import cells_table
 from sweeper.dashboards.ranking import best, ranked
 from sweeper.dashboards.views import SweepTables
-from sweeper.experiment import Experiment
+from sweeper.experiment import Experiment, Train
 from sweeper.left import Artifacts, remedy
 from sweeper.per_class import COLUMNS, rows_of
 from sweeper.pictures import read_pictures
@@ -28,13 +29,14 @@ FIXED = {
 }
 SPLIT_METRICS = [f"{split}/{what}" for split in ("val", "test", "train") for what in ("loss", "top1", "top5", "ece")]
 METRICS = (*SPLIT_METRICS, "lr", "epoch_seconds", "images_per_second", "peak_memory_mib")
+SETTINGS = {field.name for field in fields(Train)}
 TABLES = ("trials", "cells", "history", "per-class")
 
 
 def trials_table(records: Sequence[Record], axes: Sequence[str]) -> pd.DataFrame:
     """One row a trial, by number: who it is, its axes under their names in the file, its summary metrics.
 
-    A metric that has the name of an axis (the learning rate `lr`) is in the column `metrics.<name>`.
+    A metric that has the name of a setting (`lr`, the rate of the last step) is in the column `metrics.<name>`.
     """
     records = sorted(records, key=lambda record: record.trial.number)
     summaries = [record.result.summary if record.result else {} for record in records]
@@ -42,7 +44,7 @@ def trials_table(records: Sequence[Record], axes: Sequence[str]) -> pd.DataFrame
     columns = {axis: _column([record.trial.value(axis) for record in records]) for axis in axes}
     for name in ordered_metrics(summaries):
         values = pd.Series([summary.get(name, math.nan) for summary in summaries], dtype=float)
-        columns[f"metrics.{name}" if name in columns else name] = values
+        columns[f"metrics.{name}" if name in columns or name in SETTINGS else name] = values
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
 
 

@@ -116,6 +116,12 @@ def test_an_axis_that_a_trial_is_older_than_comes_from_its_settings() -> None:
     }
 
 
+def test_the_rate_of_the_last_step_is_not_taken_for_the_setting_of_the_same_name() -> None:
+    (row,) = results.trials_table([record({"momentum": 0.1}, lr=1e-5)], ["momentum"]).to_dict("records")
+    assert row["metrics.lr"] == 1e-5
+    assert "lr" not in row
+
+
 def test_a_name_has_one_form_in_the_table_however_a_trial_s_cell_writes_it() -> None:
     cells = [{"model": {"name": "alexnet"}, "loss": "focal"}, {"model": "alexnet", "loss": {"name": "focal"}}, {}]
     table = results.trials_table([record(cell, number=number) for number, cell in enumerate(cells)], ["model", "loss"])
