@@ -64,8 +64,8 @@ class Model:
 class Plan:
     """`seconds` is for the trials left, without pruning, `at_once` side by side at most; None when a cost is unknown.
 
-    `parts` tells how many images each part of the data has, `unused` which images the split leaves out; `passed_over` are files
-    beside the images that are not taken for such. `left_out` tells of trials in the folder that `run` would leave out.
+    `parts` tells how many images each part of the data has, `cautions` what its split leaves unused or lacks; `passed_over`
+    are files beside the images that are not taken for such. `left_out` tells of trials in the folder that `run` would leave out.
     """
 
     name: str
@@ -76,9 +76,10 @@ class Plan:
     seconds: float | None
     excluded: tuple[Excluded, ...]
     passed_over: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     left_out: str | None = None
+    is_pruned: bool = False
 
     @property
     def left(self) -> int:
@@ -119,9 +120,10 @@ def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
         seconds,
         sweeping.excluded(),
         sweeping.passed_over(),
-        sweeping.unused(),
+        sweeping.cautions(),
         sweeping.parts(),
         told_others(sweeping, search),
+        experiment.pruning is not None,
     )
 
 
@@ -215,12 +217,13 @@ def print_plan(plan: Plan) -> None:
         console.print(told_excluded(plan.excluded), markup=False)
     if plan.passed_over:
         console.print(told_passed_over(plan.passed_over), markup=False)
-    for told in plan.unused:
+    for told in plan.cautions:
         console.print(told, markup=False)
     if plan.seconds is not None and plan.left:
         at_once = min(plan.at_once, plan.left)
         told = f"{at_once} trials" if at_once > 1 else "one trial"
-        console.print(f"about {duration(plan.seconds)} of training here, {told} at once, before pruning")
+        unpruned = ", before pruning" if plan.is_pruned else ""
+        console.print(f"about {duration(plan.seconds)} of training here, {told} at once{unpruned}")
 
 
 def _told_when(model: Model) -> str:

@@ -122,7 +122,7 @@ def _run(
     check_models(sweeping, apart)
     if passed_over := sweeping.passed_over():
         console.print(told_passed_over(passed_over), markup=False)
-    for told in sweeping.unused():
+    for told in sweeping.cautions():
         console.print(told, markup=False)
     _tell_others(sweeping, search, console)
     publisher = Publisher(way.uri, sweep, experiment)

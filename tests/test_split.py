@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sweeper.data import ClassName, DataError, Dataset
-from sweeper.data.split import Indices, split, told_parts, told_unused
+from sweeper.data.split import Indices, split, told_missing, told_parts, told_unused
 from sweeper.experiment import Split
 
 
@@ -106,6 +106,18 @@ def test_fractions_below_one_leave_the_rest_out() -> None:
     indices = split(data, Split(train=0.2, val=0.1, test=0.0))
     assert counted(data, indices) == [[20], [10], [0]]
     assert told_parts(data, indices) == "100 images of 1 classes: 20 to train, 10 to validate, 0 to test, 70 unused"
+
+
+def test_classes_without_an_image_to_judge_by_are_named() -> None:
+    data = dataset([100, 3, 4, *[3] * 6])
+    few = ", ".join(f"class {label}" for label in (1, 3, 4, 5, 6))
+    assert told_missing(data, split(data, Split(0.8, 0.2, 0.0))) is None  # there are no test images
+    told = told_missing(data, split(data, Split(0.8, 0.05, 0.15)))
+    assert told == (
+        "no validation image of class 1, class 2, class 3, class 4, class 5 and 3 more; "
+        f"no test image of {few} and 2 more: their accuracy there is not known"
+    )
+    assert told_missing(dataset([10, 10]), split(dataset([10, 10]), Split())) is None
 
 
 def test_the_test_images_stay_when_the_other_fractions_change() -> None:

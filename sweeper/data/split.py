@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sweeper.experiment import Split
 
 Index = NDArray[np.int64]
+MOST_NAMED = 5
 TOLERANCE = 1e-9  # 0.8 + 0.1 + 0.1 is not 1 in binary
 
 
@@ -58,6 +59,18 @@ def told_parts(dataset: Dataset, indices: Indices) -> str:
     counts |= {"unused": len(dataset.labels_N) - sum(counts.values())}
     told = ", ".join(f"{count:,} {use}" for use, count in counts.items() if count or use != "unused")
     return f"{len(dataset.labels_N):,} images of {len(dataset.classes)} classes: {told}"
+
+
+def told_missing(dataset: Dataset, indices: Indices) -> str | None:
+    """A sentence on the classes without an image among those of validation or of test, if there are any."""
+    parts, told = {"validation": indices.val_N, "test": indices.test_N}, []
+    for name, part_N in parts.items():
+        has_K = np.bincount(dataset.labels_N[part_N], minlength=len(dataset.classes)) > 0
+        lacking = [one.name for one, has_any in zip(dataset.classes, has_K, strict=True) if not has_any]
+        if lacking and len(part_N):
+            more = f" and {len(lacking) - MOST_NAMED:,} more" if len(lacking) > MOST_NAMED else ""
+            told.append(f"no {name} image of {', '.join(lacking[:MOST_NAMED])}{more}")
+    return f"{'; '.join(told)}: their accuracy there is not known" if told else None
 
 
 def told_unused(dataset: Dataset, split: "Split | Literal['official']") -> str | None:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Literal
 
-from sweeper.data import Excluded, passed_over, prepare_at
-from sweeper.data.split import split, told_parts, told_unused
-from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Tracking, to_plain
+from sweeper.data import Dataset, Excluded, passed_over, prepare_at
+from sweeper.data.split import split, told_missing, told_parts, told_unused
+from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Split, Tracking, to_plain
 from sweeper.reading import write_experiment
 from sweeper.redaction import without_password
 from sweeper.search import Search, goes_on
@@ -113,18 +114,21 @@ class Sweeping:
         sections = self.data_sections(*CHOOSING_IMAGES)
         return tuple(dict.fromkeys(one for data in sections for one in passed_over(self.experiment.data, data)))
 
-    def unused(self) -> tuple[str, ...]:
-        """What is to be told of validation or test images that a choice of images has and its split leaves unused."""
-        found = (told_unused(prepare_at(self.experiment.data, data), data.split) for data in self._divided())
-        return tuple(dict.fromkeys(one for one in found if one))
+    def cautions(self) -> tuple[str, ...]:
+        """What is to be told of each choice of images: those its split leaves unused, classes with none to judge by."""
+        found = [
+            (told_unused(dataset, how), told_missing(dataset, split(dataset, how))) for dataset, how in self._divided()
+        ]
+        return tuple(dict.fromkeys(one for both in found for one in both if one))
 
     def parts(self) -> tuple[str, ...]:
         """How many images each choice of images, divided as it is, has for training, validation and test."""
-        found = ((prepare_at(self.experiment.data, data), data.split) for data in self._divided())
-        return tuple(dict.fromkeys(told_parts(dataset, split(dataset, how)) for dataset, how in found))
+        return tuple(dict.fromkeys(told_parts(dataset, split(dataset, how)) for dataset, how in self._divided()))
 
-    def _divided(self) -> Iterator[Data]:
-        return self.data_sections(*CHOOSING_IMAGES, ("data", "split"))
+    def _divided(self) -> Iterator[tuple[Dataset, Split | Literal["official"]]]:
+        """Each choice of images with each way to divide them."""
+        for data in self.data_sections(*CHOOSING_IMAGES, ("data", "split")):
+            yield prepare_at(self.experiment.data, data), data.split
 
     def data_sections(self, *settings: tuple[str, str]) -> Iterator[Data]:
         """One data section for each combination of these settings; what a sampler draws from a range is seen only later."""
