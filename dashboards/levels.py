@@ -59,6 +59,12 @@ def axis_levels(values: pd.Series) -> Levels:
     return Levels(tuple(labels), tuple(labels.index(name) if name in kept else len(kept) for name in names), False)
 
 
+def seed_levels(seeds: pd.Series) -> Levels:
+    """Each seed, however many there are: seeds are labels, though they are numbers."""
+    distinct, codes = np.unique(seeds, return_inverse=True)
+    return Levels(tuple(label(seed) for seed in distinct.tolist()), tuple(codes.tolist()), False)
+
+
 def _numbers(values: pd.Series) -> Levels:
     distinct = np.sort(values.dropna().unique())
     if len(distinct) <= MOST:

@@ -26,15 +26,17 @@ class Dimension(NamedTuple):
 
     `scale` is linear, log or category. `ticks` are the values themselves where there are few, else empty. `means` has
     one entry a value, or a range of values with about as many trials in each where there are many (then `is_binned`).
+    `unset` is the place before the numbers of trials that have none, or None where all have one.
     """
 
     axis: str
     scale: str
-    at: list[float | None]
+    at: list[float]
     labels: tuple[str, ...]
     ticks: list[float]
     means: tuple[Mean, ...]
     is_binned: bool
+    unset: float | None
 
 
 class Pair(NamedTuple):
@@ -94,16 +96,23 @@ def _dimension(values: pd.Series, axis: str, objectives: "pd.Series[float]") -> 
         names = [label(value) for value in values]
         labels = tuple(sorted(set(names)))
         at = pd.Series([float(labels.index(name)) for name in names], index=values.index)
-        return Dimension(axis, "category", _known(at), labels, [], _means(at, objectives), False)
-    at = values.astype(float)
-    distinct = np.sort(at.dropna().unique())
+        return Dimension(axis, "category", at.tolist(), labels, [], _means(at, objectives), False, None)
+    numbers = values.astype(float)
+    distinct = np.sort(numbers.dropna().unique())
     scale, is_binned = "log" if is_log_like(distinct) else "linear", len(distinct) > MOST
-    means = _binned_means(at, objectives) if is_binned else _means(at, objectives)
-    return Dimension(axis, scale, _known(at), (), [] if is_binned else distinct.tolist(), means, is_binned)
+    is_set, before = numbers.notna(), _place_before(distinct, scale)
+    at, unset = numbers.fillna(before), None if is_set.all() else before
+    means = _binned_means(at[is_set], objectives) if is_binned else _means(at[is_set], objectives)
+    means = (*_means(at[~is_set], objectives), *means)
+    return Dimension(axis, scale, at.tolist(), (), [] if is_binned else distinct.tolist(), means, is_binned, unset)
 
 
-def _known(at: "pd.Series[float]") -> list[float | None]:
-    return [value if np.isfinite(value) else None for value in at.tolist()]
+def _place_before(distinct: np.ndarray, scale: str) -> float:
+    """As far before sorted distinct numbers as they are apart on their scale, were they even and at most MOST."""
+    places = np.log(distinct) if scale == "log" else distinct
+    gaps = min(len(distinct), MOST) - 1
+    before = places[0] - ((places[-1] - places[0]) / gaps if gaps else 1)
+    return float(np.exp(before) if scale == "log" else before)
 
 
 def is_log_like(distinct: np.ndarray) -> bool:

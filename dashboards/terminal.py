@@ -177,9 +177,12 @@ def _column(values: "pd.Series[Any]", name: str, compact: bool, shortest: int = 
 
 
 def _text(value: object, digits: int | None) -> str:
-    if isinstance(value, float):
-        return "-" if value != value else f"{value:.{digits}f}" if digits and abs(value) < 1000 else f"{value:.4g}"
-    return label(value)
+    if not isinstance(value, float):
+        return label(value)
+    if value != value:
+        return "-"
+    text = f"{value:.{digits}f}" if digits and abs(value) < 1000 else f"{value:.4g}"
+    return f"{value:.3g}" if value and not float(text) else text
 
 
 def _telling_length(texts: Sequence[str]) -> int:

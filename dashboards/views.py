@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sweeper.dashboards.levels import Levels, axis_levels, holds_numbers, label, varies
+from sweeper.dashboards.levels import Levels, axis_levels, holds_numbers, label, seed_levels, varies
 from sweeper.dashboards.ranking import STATES, best, objective, ranked
 from sweeper.dashboards.spending import epoch_seconds, epochs_saved, seconds_saved, wall_seconds
 
@@ -178,7 +178,7 @@ def trial_levels(tables: SweepTables) -> dict[str, Levels]:
     """What trials can be coloured by: each axis that varies, the seed, the state. First the axis that tells most."""
     trials = by_rank(tables)
     axes = [axis for axis in (*tables.axes, "seed") if varies(trials[axis])]
-    levels = {axis: axis_levels(trials[axis]) for axis in axes}
+    levels = {axis: (seed_levels if axis == "seed" else axis_levels)(trials[axis]) for axis in axes}
     values = objective(trials, tables.metric).where(trials["state"].isin(["complete", "pruned"]))
     telling = sorted(axes, key=lambda axis: -explained(values, levels[axis].of_trial))
     return {axis: levels[axis] for axis in telling} | {"state": axis_levels(trials["state"])}

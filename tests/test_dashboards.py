@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pages import Elements, tables
 
-from sweeper.dashboards import classes, levels, page, predictions, views
+from sweeper.dashboards import classes, effects, levels, page, predictions, views
 from sweeper.reading import read_experiment
 from sweeper.showing import facts
 from sweeper.store import Sweep
@@ -145,6 +145,20 @@ def test_texts_fall_into_at_most_eight_levels(values: list[str | None]) -> None:
     assert len(found.labels) <= levels.MOST
     for value, level in zip(values, found.of_trial, strict=True):
         assert found.labels[level] in (levels.label(value), "other")
+
+
+def test_each_seed_is_a_level_of_its_own_however_many(tmp_path: Path) -> None:
+    seeds = [*range(11), 1234567890]
+    table = tables(write_sweep(str(tmp_path), space={"lr": [0.01, 0.1]}, seeds=seeds, endings=("complete",)), ["lr"])
+    correct = table.per_class["key"].map(table.trials.set_index("key")["seed"] * 7 % 12)
+    table = replace(table, per_class=table.per_class.assign(correct=correct))
+    found = views.trial_levels(table)["seed"]
+    assert found.labels == tuple(str(seed) for seed in seeds)
+    assert [seeds[level] for level in found.of_trial] == views.by_rank(table)["seed"].tolist()
+    assert not found.ordered
+    by_axis = {effect.axis: effect for effect in effects.effects(table, classes.class_counts(table)[0])}
+    assert set(by_axis["seed"].share) == {1.0}
+    assert set(by_axis["lr"].share) == {0.0}
 
 
 def test_a_setting_is_labelled_for_people() -> None:

@@ -139,6 +139,30 @@ def test_arrows_home_and_end_move_among_the_tabs(browser: Browser, hostile_page:
         assert browser.do("document.activeElement.id").endswith(f"tab-{name}")
 
 
+def test_trials_that_lack_a_number_are_drawn_beside_the_numbers(browser: Browser, storage: str, tmp_path: Path) -> None:
+    space = {"train.ema": [None, 0.5, 0.9], "dropout": [None, *(n / 20 for n in range(10))]}
+    browser.looks(1440, 900)
+    browser.open(
+        written(tmp_path, [tables(write_sweep(storage, "lacking", space, endings=("complete",)), list(space))])
+    )
+    browser.click("#s1-tab-parameters")
+    browser.do(PAINTED)
+    few, many = browser.do(
+        """[...document.querySelectorAll("[data-chart=slice]")].map(({ data: [points, , means], layout: { xaxis } }) => ({
+            points: points.x.length, means: means.x, place: xaxis.tickvals[0], ticks: xaxis.ticktext}))"""
+    )
+    assert few["ticks"] == ["not set", "0.5", "0.9"]
+    assert many["ticks"] == ["not set", "0", "0.11", "0.23", "0.34", "0.45"]
+    for axis in (few, many):
+        assert axis["points"] == 33
+        assert axis["means"][:2] == [axis["place"], None]
+    heights = "document.querySelector('[data-chart=parallel]').data.flatMap(line => line.y)"
+    assert browser.do(f"{heights}.filter(y => y === null).length") == 34  # the ends of lines, of the best one twice
+    texts = "document.querySelector('[data-chart=parallel]').layout.annotations.map(mark => mark.text)"
+    assert sum("not set" in text for text in browser.do(texts)) == 2
+    assert browser.complaints() == []
+
+
 def test_the_table_sorts_and_filters(browser: Browser, hostile_page: str, sweep: Sweep) -> None:
     browser.looks(1440, 900)
     browser.open(hostile_page)

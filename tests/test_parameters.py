@@ -22,7 +22,7 @@ def sweep(states: Sequence[str], objectives: Sequence[float], **axes: Sequence[A
         "epochs_run": 1,
         "best_epoch": 1,
     }
-    trials = pd.DataFrame(fixed | {name: pd.Series(list(values)) for name, values in axes.items()})
+    trials = pd.DataFrame(fixed | {name: pd.Series(values) for name, values in axes.items()})
     trials["val/top1"] = objectives
     none = pd.DataFrame()
     return SweepTables("s", "", tuple(axes), "val/top1", "max", trials, none, none, {})
@@ -63,6 +63,7 @@ def test_means_are_those_of_complete_trials_at_each_value() -> None:
     assert [mean.mean for mean in lr.means] == pytest.approx([0.6, 0.9])
     assert [mean.trials for mean in lr.means] == [2, 1]
     assert lr.at == by_rank(tables)["lr"].tolist()
+    assert lr.unset is None
     assert (augment.scale, augment.labels) == ("category", ("flip", "none"))
     assert [(mean.at, mean.trials) for mean in augment.means] == [(0, 2), (1, 1)]
     assert [mean.mean for mean in augment.means] == pytest.approx([0.7, 0.7])
@@ -80,10 +81,27 @@ def test_many_values_are_averaged_in_ranges_of_as_many_trials() -> None:
     assert [mean.at for mean in axis.means] == pytest.approx([np.median(lr[part]) for part in in_order])
 
 
-def test_a_setting_that_some_trials_lack_has_no_place_there() -> None:
-    (axis,) = dimensions(sweep(["complete"] * 3, [0.3, 0.2, 0.1], dropout=[0.5, np.nan, 0.1]))
-    assert axis.at == [0.5, None, 0.1]
-    assert [mean.at for mean in axis.means] == [0.1, 0.5]
+@pytest.mark.parametrize(
+    ("values", "scale", "unset"),
+    [
+        (pd.Series([0.5, 0.9, np.nan]), "linear", 0.1),
+        (pd.Series([1, None, 1], dtype="Int64"), "linear", 0),
+        (pd.Series([np.nan, 56.0]), "linear", 55),
+        (pd.Series([0.01, np.nan, 0.1, 0.001]), "log", 1e-4),
+        (pd.Series([*range(15), np.nan]), "linear", -2),
+    ],
+)
+def test_trials_without_a_number_have_their_own_place_and_mean_before_the_numbers(
+    values: "pd.Series[float]", scale: str, unset: float
+) -> None:
+    in_order = np.linspace(0.9, 0.1, len(values)).tolist()
+    (axis,) = dimensions(sweep(["complete"] * len(values), in_order, axis=values))
+    assert (axis.scale, axis.unset) == (scale, pytest.approx(unset))
+    assert axis.at == values.astype(float).fillna(axis.unset).tolist()
+    lacking = [value for value, is_lacking in zip(in_order, values.isna(), strict=True) if is_lacking]
+    assert axis.means[0] == (axis.unset, pytest.approx(np.mean(lacking)), len(lacking))
+    assert sum(mean.trials for mean in axis.means) == len(values)
+    assert axis.unset not in axis.ticks
 
 
 def test_pairs_hold_means_over_everything_else_and_leave_empty_fields_empty() -> None:

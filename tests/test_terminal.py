@@ -85,6 +85,14 @@ def test_the_terminal_table_takes_any_sweep() -> None:
     assert len(printed(hostile, 100, top=1)) == 3
 
 
+def test_a_measure_that_is_not_zero_is_not_shown_as_zero() -> None:
+    shown = {1.07e-05: "1.07e-05", -4.9e-05: "-4.9e-05", 6e-05: "0.0001", 0.0: "0.0000", 0.5: "0.5000", 1e4: "1e+04"}
+    cell = {"lr": 0.1, "momentum": 1, "loss": "b"}
+    trials = results.trials_table([record(cell, number, val_top1=value) for number, value in enumerate(shown)], AXES)
+    rows = {int(line.strip("* ").split()[0]): line.split() for line in printed(trials, 140)[1 : 1 + len(shown)]}
+    assert [text in rows[number] for number, text in enumerate(shown.values())] == [True] * len(shown)
+
+
 def test_values_that_differ_are_cut_where_they_do() -> None:
     stems = [{"name": "resnet18", "stem": stem} for stem in ("small", "imagenet")]
     cells = [{"lr": 10.0**-power, "momentum": power / 10, "loss": stem} for stem in stems for power in range(5)]

@@ -2,7 +2,7 @@
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const PRINT_WIDTH = 680, LETTER = 6.6;
+const PRINT_WIDTH = 680, LETTER = 6.6, NOT_SET = "not set";
 let printing = false;
 
 const theme = () => data.themes[dark.matches && !printing ? "dark" : "light"];

@@ -4,7 +4,7 @@ function levelColours(axis, levels) {
   const look = theme();
   const ramp = levels.ordered ? look.ordered[levels.labels.length] : look.categories;
   return levels.labels.map((label, i) =>
-    axis === "state" ? look.states[label] : label === "not set" || label === "other" ? look.muted : ramp[i % ramp.length]);
+    axis === "state" ? look.states[label] : label === NOT_SET || label === "other" ? look.muted : ramp[i % ramp.length]);
 }
 
 // One NaN-separated line for each group of trials: a thousand curves are as few traces as ten.

@@ -19,13 +19,25 @@ function chosenTrials(sweep, panel) {
 // From an axis' values to heights in [0, 1], and the ticks to put there: [height, text].
 function ladder(dimension) {
   const turned = dimension.scale === "log" ? Math.log : value => value;
-  const known = dimension.at.filter(value => value !== null);
-  const low = known.reduce((a, b) => Math.min(a, b), Infinity), high = known.reduce((a, b) => Math.max(a, b), -Infinity);
+  const [low, high] = extent(dimension.at);
   const height = value => (high > low ? (turned(value) - turned(low)) / (turned(high) - turned(low)) : 0.5);
-  if (dimension.scale === "category") return { height, ticks: dimension.labels.map((text, i) => [height(i), text]) };
+  return { height, ticks: ticksOf(dimension).map(([value, text]) => [height(value), text]) };
+}
+
+// The least and the most of the values that there are.
+function extent(values) {
+  const known = values.filter(value => value !== null);
+  return [known.reduce((a, b) => Math.min(a, b), Infinity), known.reduce((a, b) => Math.max(a, b), -Infinity)];
+}
+
+// An axis' ticks: [value, text].
+function ticksOf(dimension) {
+  if (dimension.scale === "category") return dimension.labels.map((text, i) => [i, text]);
+  const [low, high] = extent(dimension.at.filter(value => value !== dimension.unset));
   const between = range(5).map(i => (dimension.scale === "log" ? low * (high / low) ** (i / 4) : low + (i / 4) * (high - low)));
-  const shown = dimension.ticks.length ? dimension.ticks : between;
-  return { height, ticks: shown.map(value => [height(value), String(Number(value.toPrecision(dimension.ticks.length ? 6 : 2)))]) };
+  const [shown, digits] = dimension.ticks.length ? [dimension.ticks, 6] : [between, 2];
+  const numbers = shown.map(value => [value, String(Number(value.toPrecision(digits)))]);
+  return dimension.unset === null ? numbers : [[dimension.unset, NOT_SET], ...numbers];
 }
 
 function parallelLines(sweep, trials, ladders) {
@@ -51,7 +63,7 @@ function drawParallel(sweep, element, panel) {
   const figure = data.figures.parallel, [prototype] = figure.data, look = theme(), trials = chosenTrials(sweep, panel);
   const values = trials.map(i => sweep.objective[i]), drawn = new Set(trials);
   const low = Math.min(...values), high = Math.max(...values), wide = element.clientWidth > 600;
-  const last = { axis: sweep.metric, scale: "linear", at: sweep.objective.map((v, i) => (drawn.has(i) ? v : null)), labels: [], ticks: [] };
+  const last = { axis: sweep.metric, scale: "linear", at: sweep.objective.map((v, i) => (drawn.has(i) ? v : null)), labels: [], ticks: [], unset: null };
   const axes = [...sweep.parameters.dimensions.map(d => ({ ...d, room: roomOf(d) })), last];
   const ladders = axes.map(dimension => ({ dimension, ...ladder(dimension) }));
   ladders[axes.length - 1].ticks = range(5).map(i => [i / 4, amount(sweep.kind, low + (i / 4) * (high - low))]);
@@ -88,8 +100,7 @@ const thinned = ticks => ticks.filter((_, i) => i % Math.ceil(ticks.length / 16)
 
 // The whole axis, whichever trials are drawn, with a little room; in powers of ten on a logarithmic scale.
 function roomyRange(dimension) {
-  const known = dimension.at.filter(value => value !== null).map(dimension.scale === "log" ? Math.log10 : value => value);
-  const low = known.reduce((a, b) => Math.min(a, b), Infinity), high = known.reduce((a, b) => Math.max(a, b), -Infinity);
+  const [low, high] = extent(dimension.at.map(dimension.scale === "log" ? Math.log10 : value => value));
   const room = 0.12 * (high - low) || 0.5;
   return [low - room, high + room];
 }
@@ -103,13 +114,14 @@ function sliceAxis(dimension, element, base) {
     return { ...base, ...few, range: [-0.5, most - 0.5], tickvals: shown, ticktext: shown.map(i => plain(dimension.labels[i], letters)) };
   }
   const place = { type: dimension.scale, range: roomyRange(dimension) };
-  if (!dimension.ticks.length) return { ...base, title, ...place, nticks: 6 };
-  return { ...base, ...few, ...place, tickangle: 0, tickvals: dimension.ticks, ticktext: dimension.ticks.map(value => String(Number(value.toPrecision(6)))) };
+  if (dimension.is_binned && dimension.unset === null) return { ...base, title, ...place, nticks: 6 };
+  const ticks = ticksOf(dimension);
+  return { ...base, ...few, ...place, tickangle: 0, tickvals: ticks.map(([value]) => value), ticktext: ticks.map(([, text]) => text) };
 }
 
 function drawSlice(sweep, element, panel) {
   const figure = data.figures.slice, look = theme(), dimension = sweep.parameters.dimensions[element.dataset.axis];
-  const trials = chosenTrials(sweep, panel).filter(i => dimension.at[i] !== null), isCategory = dimension.scale === "category";
+  const trials = chosenTrials(sweep, panel), isCategory = dimension.scale === "category";
   const part = state => {
     const own = trials.filter(i => sweep.trials.state[i] === state);
     return {
@@ -118,7 +130,8 @@ function drawSlice(sweep, element, panel) {
     };
   };
   const size = trials.length > 300 ? 4 : 7, [complete, pruned, mean] = figure.data;
-  const marks = field(panel, "share").value === "1" ? dimension.means : [];
+  const means = field(panel, "share").value === "1" ? dimension.means : [], gap = { at: null, mean: null, trials: 0 };
+  const marks = means.flatMap(m => (m.at === dimension.unset ? [m, gap] : [m]));
   const dash = { symbol: "line-ew-open", size: 22, color: look.ink, line: { width: 3, color: look.ink } };
   const traces = [
     { ...complete, ...part("complete"), marker: { color: look.accent, size } },
