@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-STATES = ("complete", "pruned", "running", "diverged", "failed", "waiting")
+STATES = ("complete", "pruned", "running", "interrupted", "diverged", "failed", "waiting")
 
 
 def objective(trials: pd.DataFrame, metric: str) -> "pd.Series[float]":
@@ -15,7 +15,7 @@ def objective(trials: pd.DataFrame, metric: str) -> "pd.Series[float]":
 
 
 def ranked(trials: pd.DataFrame, metric: str, mode: str) -> list[int]:
-    """Row labels, best first: complete trials, then pruned, running, diverged, failed and waiting ones.
+    """Row labels, best first: complete trials, then pruned, running, interrupted, diverged, failed and waiting ones.
 
     Within a state by the metric (those without it last), and among equals by number.
     """

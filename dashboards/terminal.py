@@ -20,7 +20,14 @@ from sweeper.dashboards.sparkline import common_range, epoch_curves, sparkline, 
 GAP = 2
 LEFT_TO_RIGHT = "\u200e"  # after a name in Hebrew or Arabic, or else the numbers beside it change places
 HEADINGS = {"number": "trial", "epochs_run": "epochs"}
-STATE_STYLES = {"pruned": "yellow", "running": "cyan", "diverged": "magenta", "failed": "red", "waiting": "blue"}
+STATE_STYLES = {
+    "pruned": "yellow",
+    "running": "cyan",
+    "interrupted": "cyan",
+    "diverged": "magenta",
+    "failed": "red",
+    "waiting": "blue",
+}
 BEST, OTHERS = "bold green", "dim"
 SHORTEST, SHORT, LONGEST = 10, 24, 48
 NARROWEST_CURVE, WIDEST_CURVE = 8, 24

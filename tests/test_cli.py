@@ -112,6 +112,16 @@ def test_what_was_not_published_is_published_by_the_command_that_is_told(storage
     ]  # fmt: skip
 
 
+def test_a_trial_that_nothing_runs_any_more_is_told_as_interrupted(storage: Path, tmp_path: Path) -> None:
+    kept = shutil.copytree(storage, tmp_path / "storage")
+    sweep = Sweep(str(kept), "small")
+    record = sweep.records()[0]
+    sweep.trial(record.trial.key).write_history(record.history)
+    sweep.trial(record.trial.key).remove("result.json")
+    assert "7 complete, 1 interrupted." in here("results", "small", "--storage", kept).stdout
+    assert "1 interrupted, 7 complete" in here("status", "small", "--storage", kept).stdout
+
+
 def test_where_no_model_was_kept_to_register_the_command_that_is_told_does_not_ask_for_one(
     storage: Path, tmp_path: Path
 ) -> None:

@@ -71,7 +71,7 @@ def results(
         trials, classes = (named_table(table, sweep, experiment) for table in ("trials", "per-class"))
         print_classes(trials, classes, objective.metric, objective.mode, top, output_console())
     else:
-        show_results(sweep.records(), experiment, top)
+        show_results(sweep, sweep.records(), experiment, top)
 
 
 @app.command()

@@ -41,7 +41,7 @@ def _run(sweep: "Sweep", experiment: "Experiment", **options: Any) -> None:
     if ended.code >= STOPPED:
         leave(ended.code)
     if ended.records is not None:
-        show_results(ended.records, stored(sweep), top=20)
+        show_results(sweep, ended.records, stored(sweep), top=20)
     raise typer.Exit(ended.code)
 
 

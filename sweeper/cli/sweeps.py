@@ -86,11 +86,13 @@ def stored(sweep: "Sweep") -> "Experiment":
     return read_experiment(sweep.experiment(), sweep.folder.told("experiment.yaml"))
 
 
-def show_results(records: "Sequence[Record]", experiment: "Experiment", top: int | None) -> None:
+def show_results(sweep: "Sweep", records: "Sequence[Record]", experiment: "Experiment", top: int | None) -> None:
     from sweeper.dashboards.terminal import print_results
     from sweeper.results import history_table, trials_table
     from sweeper.space import Space
 
     axes, objective = Space.of(experiment.search).names, experiment.objective
     trials, history = trials_table(records, axes), history_table(records)
+    if not sweep.is_running():
+        trials["state"] = trials["state"].replace("running", "interrupted")
     print_results(trials, history, axes, objective.metric, objective.mode, top, output_console())
