@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from sweeper import checks, words
-from sweeper.agreement import check_agreement
 from sweeper.complaints import explain
 from sweeper.domain import Axis, Choice, Int, Uniform, axis_domain, linked_axis
 from sweeper.experiment import DATA_ACCESS, METHODS, Data, Named, Train
@@ -17,17 +16,17 @@ from sweeper.setting import MODEL, same_on, setting_steps, with_setting, written
 from sweeper.space import Space
 
 
-def check_search(source: Source) -> None:
-    """Add every mistake of the `search` section that its types cannot show."""
+def check_search(source: Source) -> list[Axis]:
+    """Add every mistake of the `search` section that its types cannot show. Returns its axes."""
     axes = [*_single_axes(source), *_linked_axes(source)]
     names = [name for axis in axes for name in axis.names]
     _check_collisions(source, names)
     _check_cells(source, axes)
     _check_method(source, axes)
-    check_agreement(source, axes)
     seeds = source.at(("search", "seeds"))
     if isinstance(seeds, list) and len({shown(seed) for seed in seeds}) < len(seeds):
         source.add(("search", "seeds"), "a seed is listed twice; each replicate needs its own")
+    return axes
 
 
 def _single_axes(source: Source) -> list[Axis]:

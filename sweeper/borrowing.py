@@ -11,7 +11,7 @@ from sweeper.class_weights import weights_of
 from sweeper.data import default_cache, prepare
 from sweeper.experiment import CHOOSING_IMAGES, FROM_SWEEP, Experiment, to_plain
 from sweeper.mistakes import unknown
-from sweeper.reading import read_experiment
+from sweeper.reading import read_stored
 from sweeper.setting import setting_steps
 from sweeper.space import Space
 from sweeper.store import Sweep, sweeps
@@ -64,7 +64,7 @@ def weights_from(name: str, storage: str) -> ByClass:
         told = unknown(name, known, "sweep") if known else "there are no sweeps"
         raise BorrowError(f"{asked}: {told}, in {storage}")
     sweep = Sweep(storage, name)
-    best = best_record(sweep.records(), read_experiment(sweep.experiment(), name).objective)
+    best = best_record(sweep.records(), read_stored(sweep.experiment(), name).objective)
     if best is None:
         raise BorrowError(f"{asked}: no trial of {name} is complete yet; run it first")
     from sweeper.results import per_class_table  # and pandas, only where weights are asked for

@@ -22,7 +22,7 @@ from sweeper.experiment import Objective
 from sweeper.launch.shipping import user_models
 from sweeper.models.classifier import Classifier
 from sweeper.per_class import rows_of
-from sweeper.reading import read_experiment
+from sweeper.reading import read_stored
 from sweeper.store import Folder, Record, Sweep
 from sweeper.training.classifier import load_classifier
 from sweeper.training.drawing import INK, MUTED, RIGHT, WRONG, Line, readable
@@ -81,7 +81,7 @@ def draw_explanation(sweep: Sweep, key: str) -> None:
 
 def open_classifier(sweep: Sweep, key: str) -> Classifier:
     """A trial's network with its preprocessing. Raises ExplanationError when it was not kept, or cannot be rebuilt."""
-    folder, experiment = sweep.trial(key), read_experiment(sweep.experiment(), sweep.name)
+    folder, experiment = sweep.trial(key), read_stored(sweep.experiment(), sweep.name)
     artifacts = folder.artifacts
     if not artifacts.exists("model.pt"):
         best = _explainable(sweep, experiment.objective)
@@ -109,7 +109,7 @@ def _explainable(sweep: Sweep, objective: Objective) -> str | None:
 
 def handful(sweep: Sweep, record: Record, count: int) -> list[Example]:
     """Images of the test set, else validation, else training: half told right, half the most confident mistakes."""
-    trial, access = record.trial, read_experiment(sweep.experiment(), sweep.name).data
+    trial, access = record.trial, read_stored(sweep.experiment(), sweep.name).data
     dataset = prepare_at(access, trial.settings.data)
     indices = split(dataset, trial.settings.data.split)
     part, at_N = next(

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sweeper.agreement import check_agreement
 from sweeper.axes import check_search
 from sweeper.checks import check
 from sweeper.complaints import adapter, experiment_schema, explain
@@ -21,6 +22,18 @@ def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Exper
 
     Raises ExperimentError with every mistake: line, dotted path, what was given, what is allowed, the nearest name.
     """
+    return _read(text, file, settings, is_new=True)
+
+
+def read_stored(text: str, file: str) -> Experiment:
+    """The experiment that a sweep's folder keeps: rules on which settings agree may have come since it began.
+
+    Raises ExperimentError as `read_experiment`.
+    """
+    return _read(text, file, (), is_new=False)
+
+
+def _read(text: str, file: str, settings: Iterable[str], is_new: bool) -> Experiment:
     source = read_source(text, file)
     if source.mistakes and not source.values:
         raise ExperimentError(source.mistakes)
@@ -28,7 +41,9 @@ def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Exper
     changed = [_set(source, setting) for setting in settings]
     experiment = _validated(source)
     check(source)
-    check_search(source)
+    axes = check_search(source)
+    if is_new:
+        check_agreement(source, axes)
     if experiment and not source.mistakes:
         _check_changed(source, filter(None, changed), experiment)
     if source.mistakes or experiment is None:

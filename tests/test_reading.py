@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sweeper.experiment import Data, Experiment, Search, Split, Train, named_of, to_plain
 from sweeper.mistakes import ExperimentError
-from sweeper.reading import read_experiment, schema, write_experiment
+from sweeper.reading import read_experiment, read_stored, schema, write_experiment
 
 BASE = "name: demo\ndata: {name: digits}\nmodel: {name: alexnet}\n"  # three lines, so that additions begin on line 4
 
@@ -658,6 +658,14 @@ def test_what_is_no_experiment_at_all_is_one_mistake(case: str) -> None:
     (told,) = mistakes(text)
     assert told.startswith(place + ": "), told
     assert word in told
+
+
+def test_a_sweep_that_began_before_a_rule_came_is_read_nevertheless() -> None:
+    text = f"{BASE}search: {{space: {{beta2: [0.9, 0.99]}}}}\n"
+    assert [mistake.split(": ")[1] for mistake in mistakes(text)] == ["search.space.beta2"]
+    assert read_stored(text, "stored.yaml").search.space == {"beta2": [0.9, 0.99]}
+    with pytest.raises(ExperimentError, match="momentun"):
+        read_stored(f"{BASE}search: {{space: {{momentun: [0.9]}}}}\n", "stored.yaml")
 
 
 def test_missing_sections_are_all_told() -> None:

@@ -81,9 +81,9 @@ def existing(storage: str, name: str) -> "Sweep":
 
 def stored(sweep: "Sweep") -> "Experiment":
     """The experiment of a sweep that is there. Raises StoreError for a damaged file, ExperimentError for mistakes in it."""
-    from sweeper.reading import read_experiment
+    from sweeper.reading import read_stored
 
-    return read_experiment(sweep.experiment(), sweep.folder.told("experiment.yaml"))
+    return read_stored(sweep.experiment(), sweep.folder.told("experiment.yaml"))
 
 
 def show_results(sweep: "Sweep", records: "Sequence[Record]", experiment: "Experiment", top: int | None) -> None:
