@@ -165,7 +165,7 @@ def fitting(shown: pd.DataFrame, names: Sequence[str], width: int) -> tuple[list
         if columns[name].width <= width:
             kept.add(name)
             width -= columns[name].width
-    for name in filter(kept.__contains__, names if is_compact else ()):
+    for name in [name for name in names if is_compact and name in kept]:
         longer = _column(shown[name], name, compact=True)
         if longer.width - columns[name].width <= width:
             width -= longer.width - columns[name].width

@@ -7,21 +7,20 @@ from typing import Any, NamedTuple
 from sweeper.domain import Axis, Cell
 from sweeper.experiment import BEGIN_LOW, Data, Objective, Train, to_plain
 from sweeper.mistakes import Path, Source, shown
-from sweeper.setting import setting_steps, with_setting
+from sweeper.setting import as_setting, setting_steps, with_setting, written
 from sweeper.space import Space
 
 Values = Mapping[str, Any]
 SECTIONS: dict[str, Any] = {"data": Data, "train": Train, "objective": Objective}
 SPLIT: dict[str, Any] = to_plain(Data.split)
 PARTS = ("train", "val", "test")
-
-
-SCHEDULES_OF = {  # of `train`, what some schedules alone look at
-    "step_size": ("step",),
-    "gamma": ("step", "plateau"),
-    "patience": ("plateau",),
-    "min_lr": ("plateau", "cosine", "cyclic"),
-    "cycle_epochs": ("cyclic",),
+LOOKED_AT_BY = {  # settings of `train` that only some schedules or optimisers look at
+    "step_size": ("schedule", ("step",)),
+    "gamma": ("schedule", ("step", "plateau")),
+    "patience": ("schedule", ("plateau",)),
+    "min_lr": ("schedule", ("plateau", "cosine", "cyclic")),
+    "cycle_epochs": ("schedule", ("cyclic",)),
+    "beta2": ("optimizer", ("adam", "adamw")),
 }
 
 
@@ -128,21 +127,19 @@ def _single_images(v: Values) -> str | None:
     return "has no effect with `batch_size: 1`, where the weighted mean of a batch is its image's loss"
 
 
-def _schedule_of(name: str) -> "Rule":
+def _looked_at(name: str) -> Rule:
+    """An axis is looked at by the schedule or optimiser of some cell."""
+    kind, users = LOOKED_AT_BY[name]
+
     def told(v: "_Settings") -> str | None:
-        schedule = v["train.schedule"]
-        if f"train.{name}" not in v.on_axes or schedule in SCHEDULES_OF[name]:
+        given = v[f"train.{kind}"]
+        if f"train.{name}" not in v.on_axes or given in users:
             return None
-        users = " and ".join(SCHEDULES_OF[name])
-        return f"`schedule: {schedule}` does not look at it, and its trials would be the same; it is for {users}"
+        return (
+            f"`{kind}: {given}` does not look at it, and its trials would be the same; it is for {' and '.join(users)}"
+        )
 
-    return Rule((f"train.{name}", "train.schedule"), told, forbids=False)
-
-
-def _beta2(v: "_Settings") -> str | None:
-    if "train.beta2" not in v.on_axes or v["train.optimizer"] != "sgd":
-        return None
-    return "`optimizer: sgd` does not look at it, and its trials would be the same; it is for adam and adamw"
+    return Rule((f"train.{name}", f"train.{kind}"), told, forbids=False)
 
 
 RULES = (
@@ -158,8 +155,7 @@ RULES = (
     Rule(("train.warmup_epochs", "train.schedule"), _warmup, forbids=False),
     Rule(("train.warmup_epochs", "train.epochs"), _warmup_length),
     Rule(("train.min_lr", "train.lr"), _min_lr),
-    *map(_schedule_of, SCHEDULES_OF),
-    Rule(("train.beta2", "train.optimizer"), _beta2, forbids=False),
+    *map(_looked_at, LOOKED_AT_BY),
     Rule(("train.class_weights", "data.classes"), _class_weights),
     Rule(("train.class_weights", "train.batch_size"), _single_images, forbids=False),
 )
@@ -191,7 +187,7 @@ def check_agreement(source: Source, axes: Sequence[Axis]) -> None:
 def _check_losses(source: Source, space: Space) -> None:
     """An objective that is a loss compares trials of one loss alone."""
     cells = space.cells_over([name for name in space.names if _sets(name, ("train.loss",))])
-    losses = {repr(_Settings(source, cell)["train.loss"]) for cell in cells}
+    losses = {repr(written(as_setting("loss", _Settings(source, cell)["train.loss"]))) for cell in cells}
     metric = _Settings(source, {})["objective.metric"]
     if metric in ("val/loss", "train/loss") and len(losses) > 1:
         told = f"given {metric}, and trials have {len(losses)} losses, whose values do not compare; take val/top1"

@@ -668,6 +668,12 @@ def test_a_sweep_that_began_before_a_rule_came_is_read_nevertheless() -> None:
         read_stored(f"{BASE}search: {{space: {{momentun: [0.9]}}}}\n", "stored.yaml")
 
 
+def test_a_loss_written_in_two_ways_is_one_for_an_objective() -> None:
+    cells = "search: {space: {lr: [1]}, include: [{lr: 2, loss: {name: focal}}]}\n"
+    text = f"objective: {{metric: val/loss, mode: min}}\ntrain: {{loss: focal}}\n{cells}"
+    assert read(BASE + text).objective.metric == "val/loss"
+
+
 def test_missing_sections_are_all_told() -> None:
     assert [mistake.split(": ")[1] for mistake in mistakes("description: hello\n")] == ["name", "data", "model"]
 
