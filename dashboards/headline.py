@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sweeper.dashboards.cells import CellBoard, best_cell
 from sweeper.dashboards.views import Leaderboard, Overview, SweepTables, metric_kind, metric_label, trial_labels
 from sweeper.dashboards.wording import shown, spread, with_unit
-from sweeper.durations import duration
+from sweeper.text.durations import duration
 
 
 class Tile(NamedTuple):

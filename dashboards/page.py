@@ -45,7 +45,7 @@ from sweeper.dashboards.views import (
     trial_levels,
 )
 from sweeper.dashboards.wording import exact, shown, spread, with_unit
-from sweeper.durations import duration
+from sweeper.text.durations import duration
 
 DIGITS = 6
 TABS = (

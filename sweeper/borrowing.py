@@ -10,10 +10,10 @@ from sweeper.best import best_record
 from sweeper.class_weights import weights_of
 from sweeper.data import default_cache, prepare
 from sweeper.experiment import CHOOSING_IMAGES, FROM_SWEEP, Experiment, to_plain
-from sweeper.mistakes import unknown
 from sweeper.reading import read_stored
-from sweeper.setting import setting_steps
+from sweeper.reading.mistakes import unknown
 from sweeper.space import Space
+from sweeper.space.setting import setting_steps
 from sweeper.store import Sweep, sweeps
 
 FILE = "class_weights.json"

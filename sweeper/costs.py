@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeper.folder import Folder, StoreError
-from sweeper.hardware import cores_here, cpu_facts
+from sweeper.store.folder import Folder, StoreError
+from sweeper.system.hardware import cores_here, cpu_facts
 from sweeper.trial import canonical_json
 from sweeper.versions import told_versions
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from sweeper.data import default_cache
 from sweeper.launch import cluster_facts
-from sweeper.redaction import redacted
 from sweeper.store import Folder, StoreError
+from sweeper.text.redaction import redacted
 from sweeper.tracking import stored_uri
 from sweeper.tracking.names import sqlite_path
 from sweeper.tracking.pages import unanswered
@@ -70,7 +70,7 @@ def _versions() -> tuple[Health, str]:
 
 
 def _processor() -> tuple[Health, str]:
-    from sweeper.hardware import cores_here
+    from sweeper.system.hardware import cores_here
     from sweeper.training.machine import has_fast_bfloat16, processor
 
     precision = "bfloat16" if has_fast_bfloat16("cpu") else "float32"

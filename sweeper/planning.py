@@ -14,7 +14,6 @@ from sweeper.causes import raised
 from sweeper.costs import Cost, Measured
 from sweeper.data import Excluded, default_cache, prepare_at, told_excluded, told_passed_over
 from sweeper.data.split import split
-from sweeper.durations import duration
 from sweeper.experiment import Experiment, Settings, to_plain
 from sweeper.launch import Sweeping
 from sweeper.launch.leaving_out import told_others
@@ -24,7 +23,8 @@ from sweeper.launch.sweeping import is_costly
 from sweeper.models.code import code_of
 from sweeper.space import Space
 from sweeper.store import Sweep
-from sweeper.terminal import Terminal
+from sweeper.text.durations import duration
+from sweeper.text.terminal import Terminal
 from sweeper.training.machine import decide, kind_here, processor
 from sweeper.trial import TrialState, canonical_json, config_for, in_words, settings_for
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sweeper.left import Artifacts, remedy
 from sweeper.store import Record, StoreError, Sweep
+from sweeper.store.left import Artifacts, remedy
 
 COLUMNS = ("split", "sample", "label", "prediction", "confidence")
 

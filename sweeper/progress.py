@@ -14,9 +14,9 @@ from rich.text import Text
 
 from sweeper.best import Rank, best_so_far, rank_by, value_of
 from sweeper.causes import cause
-from sweeper.durations import duration
 from sweeper.experiment import Experiment
 from sweeper.store import Result, Row, Sweep
+from sweeper.text.durations import duration
 from sweeper.trial import Trial, TrialState
 
 MARKS = {

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from sweeper import models
-from sweeper.apart import Call, directly
 from sweeper.best import best_record
 from sweeper.experiment import Experiment, Named
 from sweeper.launch.shipping import user_models
 from sweeper.provenance import environment, git_state
-from sweeper.redaction import without_password, without_passwords
 from sweeper.showing import draw_explained, tell_undrawn, write_dashboard
 from sweeper.store import Folder, Record, Sweep
+from sweeper.system.apart import Call, directly
+from sweeper.text.redaction import without_password, without_passwords
 from sweeper.tracking import Parent, Publisher, note_published, note_runs
 from sweeper.tracking.publisher import MODEL_SECONDS, STALL_SECONDS
 

@@ -11,12 +11,12 @@ from sweeper.dashboards.cells import cells_table
 from sweeper.dashboards.ranking import best, ranked
 from sweeper.dashboards.views import SweepTables
 from sweeper.experiment import Experiment, Train
-from sweeper.left import Artifacts, remedy
-from sweeper.per_class import COLUMNS, rows_of
 from sweeper.pictures import read_pictures
 from sweeper.predictions import StoredPredictions
 from sweeper.space import Space
 from sweeper.store import Record, StoreError, Sweep
+from sweeper.store.left import Artifacts, remedy
+from sweeper.store.per_class import COLUMNS, rows_of
 
 FIXED = {
     "key": "str",

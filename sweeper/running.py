@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from sweeper.apart import Apart
 from sweeper.borrowing import ByClass, borrowed, keep, with_numbers
 from sweeper.data import told_excluded, told_passed_over
+from sweeper.exit_codes import FAILED, NOT_PUBLISHED
 from sweeper.experiment import Experiment
 from sweeper.launch import Stop, Sweeping, import_ray, run
 from sweeper.launch.joining import check_answers
@@ -23,15 +23,15 @@ from sweeper.launch.splits import check_splits
 from sweeper.progress import View
 from sweeper.provenance import note_code
 from sweeper.publishing import DRAWING, finish, publish
-from sweeper.redaction import without_password
 from sweeper.search import Search
-from sweeper.stopping import FAILED, Stopped, Stopping
-from sweeper.stopping import leave as end
 from sweeper.store import Record, Sweep
+from sweeper.system.apart import Apart
+from sweeper.system.stopping import Stopped, Stopping
+from sweeper.system.stopping import leave as end
+from sweeper.text.redaction import without_password
 from sweeper.tracking import Publisher, is_published, set_up, tracking_uri
 from sweeper.trial import TrialState
 
-NOT_PUBLISHED = 4
 RETRY = " --retry-failed"
 
 

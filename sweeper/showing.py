@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from sweeper.apart import Call, directly
 from sweeper.experiment import Experiment
 from sweeper.provenance import codes
 from sweeper.store import Record, Sweep
+from sweeper.system.apart import Call, directly
 from sweeper.tracking import run_pages
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sweeper.experiment import DATA_ACCESS, Experiment, Objective, Settings, to_plain
-from sweeper.setting import as_setting, setting_steps, with_setting
+from sweeper.space.setting import as_setting, setting_steps, with_setting
 
 KEY_DIGITS = 12
 SHORT_NAME_LENGTH = 100

@@ -11,10 +11,10 @@ from functools import partial
 
 from rich.console import Console
 
-from sweeper.commands import command
 from sweeper.experiment import Experiment
-from sweeper.redaction import without_password
 from sweeper.store import Folder, Sweep, sweeps
+from sweeper.text.commands import command
+from sweeper.text.redaction import without_password
 from sweeper.tracking import pages, set_up, tracking_uri
 
 START_SECONDS = 60.0

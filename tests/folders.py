@@ -8,7 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeper.setting import setting_steps, with_setting
+from sweeper.space.setting import setting_steps, with_setting
 from sweeper.store import Result, Row, Sweep
 from sweeper.trial import Trial, TrialState
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.apart import START, Apart, ApartError
-from sweeper.processes import children
+from sweeper.system.apart import START, Apart, ApartError
+from sweeper.system.processes import children
 
 
 class SecretError(Exception):
@@ -109,7 +109,8 @@ def test_one_that_has_long_had_nothing_to_do_is_gone_until_it_is_needed(
     apart: Apart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "sweeper.apart.START", START.replace("serve(pipe)", "serve.__globals__.update(IDLE_SECONDS=0.5); serve(pipe)")
+        "sweeper.system.apart.START",
+        START.replace("serve(pipe)", "serve.__globals__.update(IDLE_SECONDS=0.5); serve(pipe)"),
     )
     process = apart(os.getpid)
     assert has_ended(process)
@@ -153,7 +154,8 @@ def test_a_call_that_a_signal_cuts_short_is_answered_to_nobody(apart: Apart) -> 
 
 
 def test_it_ends_with_the_process_that_started_it_whatever_it_does(tmp_path: Path) -> None:
-    code = "import os, time; from sweeper.apart import Apart; a = Apart(); print(a(os.getpid), flush=True); a(time.sleep, 60)"
+    imported = "import os, time; from sweeper.system.apart import Apart; "
+    code = imported + "a = Apart(); print(a(os.getpid), flush=True); a(time.sleep, 60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         process = int(parent.stdout.readline())

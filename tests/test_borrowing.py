@@ -19,8 +19,8 @@ from sweeper.experiment import Experiment, Search
 from sweeper.launch import store_experiment
 from sweeper.reading import read_experiment
 from sweeper.running import run_sweep
-from sweeper.stopping import Stopped, Stopping
 from sweeper.store import Sweep
+from sweeper.system.stopping import Stopped, Stopping
 
 
 @pytest.fixture(scope="module")

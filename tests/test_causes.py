@@ -9,9 +9,9 @@ from sweeper.data import DataError, UnfitSettingsError
 from sweeper.data.prepared import CorruptError
 from sweeper.models import ModelError
 from sweeper.models.registry import WeightsFileError
-from sweeper.remote import UnreachableError
 from sweeper.store import StoreError
-from sweeper.trial_folder import CheckpointError
+from sweeper.store.remote import UnreachableError
+from sweeper.store.trial_folder import CheckpointError
 
 FILES = {StoreError, CheckpointError, DataError, CorruptError, WeightsFileError}
 SETTINGS = {UnfitSettingsError}

@@ -21,13 +21,13 @@ from rich.control import Control
 from rich.text import Text
 
 from sweeper.cli import app
-from sweeper.durations import duration
 from sweeper.exports import export
 from sweeper.progress import View
 from sweeper.publishing import finish
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
-from sweeper.terminal import Terminal, printable
+from sweeper.text.durations import duration
+from sweeper.text.terminal import Terminal, printable
 from sweeper.tracking import Publisher
 from sweeper.trial import Trial, TrialState
 from tests.command import ROOT, check_mlflow, environment, here, in_shell, sweeper

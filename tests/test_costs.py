@@ -10,9 +10,9 @@ import pytest
 
 from sweeper import costs, versions
 from sweeper.costs import Cost, keep, recall
-from sweeper.folder import Folder
 from sweeper.planning import side_by_side
-from sweeper.seals import sealed_json
+from sweeper.store.folder import Folder
+from sweeper.store.seals import sealed_json
 from tests.command import here, sweeper
 
 COST = Cost(parameters=7850, gflop_per_image=0.5, training_mib=12.25, images_per_second=1234.5)

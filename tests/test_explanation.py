@@ -17,9 +17,9 @@ from PIL import Image
 
 from sweeper.data.pictures import decode
 from sweeper.explanation import ExplanationError, draw_explanation, open_classifier
-from sweeper.left import checksum
 from sweeper.models import ModelError
 from sweeper.store import Sweep
+from sweeper.store.left import checksum
 from sweeper.training import checkpoint
 from sweeper.training.classifier import load_classifier
 from sweeper.trial import Trial

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.mistakes import ExperimentError
 from sweeper.reading import read_experiment
+from sweeper.reading.mistakes import ExperimentError
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH, _validate_metric_name, _validate_param_name
 from sqlalchemy import make_url
 
-from sweeper.redaction import has_password, redacted, without_password
+from sweeper.text.redaction import has_password, redacted, without_password
 from sweeper.tracking.names import MAX_LENGTH, absolute_uri, safe_name, storable
 
 HOSTILE = (

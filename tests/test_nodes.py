@@ -11,7 +11,6 @@ import pytest
 
 from sweeper.data import DataError, UnfitSettingsError, prepare_at
 from sweeper.experiment import Resources
-from sweeper.hardware import gpus_here
 from sweeper.launch.driver import Driver
 from sweeper.launch.growing import can_grow
 from sweeper.launch.joining import ClusterError, check_answers, host_and_port, raylets
@@ -34,6 +33,7 @@ from sweeper.launch.shipping import modules_to_ship, user_models
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import read_experiment
 from sweeper.store import Machine, Sweep
+from sweeper.system.hardware import gpus_here
 from sweeper.training.machine import Kind, MachineError
 
 ONE, TWO, GPUS = (

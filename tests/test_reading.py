@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweeper.experiment import Data, Experiment, Search, Split, Train, named_of, to_plain
-from sweeper.mistakes import ExperimentError
 from sweeper.reading import read_experiment, read_stored, schema, write_experiment
+from sweeper.reading.mistakes import ExperimentError
 
 BASE = "name: demo\ndata: {name: digits}\nmodel: {name: alexnet}\n"  # three lines, so that additions begin on line 4
 

@@ -8,9 +8,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 from s3fs.errors import translate_boto_error
 
-from sweeper import remote
-from sweeper.remote import StoreError, UnreachableError, is_unmet, patiently
-from sweeper.store import Folder
+from sweeper.store import Folder, remote
+from sweeper.store.remote import StoreError, UnreachableError, is_unmet, patiently
 
 URL = "s3://bucket/prefix"
 OUT = [

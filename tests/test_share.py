@@ -11,7 +11,7 @@ from sweeper.launch.share import Place, ResourcesError, Share, fastest_threads, 
 from sweeper.launch.sweeping import Sweeping
 from sweeper.reading import read_experiment
 from sweeper.store import Machine, Result, Sweep
-from sweeper.training import calibrate
+from sweeper.training import threads
 from sweeper.trial import TrialState
 
 FILE = """
@@ -91,7 +91,7 @@ def test_a_model_that_breaks_as_it_is_measured_is_left_to_its_own_trials(
     breaks: str, cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SWEEPER_TEST_BROKEN", str(tmp_path))
-    monkeypatch.setattr(calibrate, "MARGIN", 0.0)  # all cores win, whenever a model could be measured
+    monkeypatch.setattr(threads, "MARGIN", 0.0)  # all cores win, whenever a model could be measured
     text = FILE.replace("linear", "fragile") + "resources: {cpus_per_trial: auto, gpus_per_trial: 0}\n"
     experiment = read_experiment(f"{text}search: {{space: {{model.breaks: {breaks}}}}}", "shared.yaml")
     wanted = Sweeping.of(Sweep(str(tmp_path), "shared"), experiment)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeper.domain import Choice, Int, Uniform, axis_domain, linked_axis
 from sweeper.experiment import Search
-from sweeper.setting import same, setting_steps, with_setting, written
 from sweeper.space import Space
+from sweeper.space.domain import Choice, Int, Uniform, axis_domain, linked_axis
+from sweeper.space.setting import same, setting_steps, with_setting, written
 
 Cell = dict[str, Any]
 VALUES = st.lists(

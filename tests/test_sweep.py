@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sweeper.hardware import cores_here
 from sweeper.reading import read_experiment
 from sweeper.running import run_sweep
-from sweeper.stopping import Stopping
 from sweeper.store import Sweep
+from sweeper.system.hardware import cores_here
+from sweeper.system.stopping import Stopping
 from tests.command import (
     ROOT,
     SECONDS,

@@ -17,7 +17,7 @@ from sweeper.dashboards.ranking import best
 from sweeper.dashboards.terminal import print_results
 from sweeper.reading import read_experiment
 from sweeper.store import Record, Result, Sweep
-from sweeper.terminal import Terminal
+from sweeper.text.terminal import Terminal
 from sweeper.trial import TrialState
 
 AXES = tuple(SPACE)

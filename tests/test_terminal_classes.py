@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from sweeper import results
 from sweeper.dashboards.terminal_classes import fitting, print_classes, wilson
 from sweeper.store import Sweep
-from sweeper.terminal import Terminal
+from sweeper.text.terminal import Terminal
 
 AXES = tuple(SPACE)
 

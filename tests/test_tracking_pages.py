@@ -30,9 +30,9 @@ from mlflow_servers import MlflowServer, free_port, held
 from publishing import a_parent, a_sweep, assert_published, experiment, publish
 
 from sweeper.publishing import leaderboard
-from sweeper.redaction import redacted
 from sweeper.results import trials_table
 from sweeper.store import Sweep
+from sweeper.text.redaction import redacted
 from sweeper.tracking import Publisher, is_published, note_published, note_runs, pages, run_pages
 from sweeper.tracking.mlflow_store import SweepRuns
 from sweeper.tracking.settings import SETTINGS

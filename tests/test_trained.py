@@ -15,10 +15,10 @@ import torch
 from torchvision.models import WeightsEnum, get_model, get_model_weights
 
 from sweeper.causes import is_of_files
-from sweeper.mistakes import ExperimentError
 from sweeper.models import ModelError, build, trained
 from sweeper.models.trained import start_from
 from sweeper.reading import read_experiment
+from sweeper.reading.mistakes import ExperimentError
 
 CLASSES = 7
 

@@ -9,11 +9,10 @@ from typing import TextIO, cast
 from sweeper.cli import running, reading, showing, files  # isort: skip # the order of --help
 from sweeper.cli.options import InputError, app
 from sweeper.cli.streams import open_closed_streams
-from sweeper.redaction import Redacted
+from sweeper.exit_codes import BAD_INPUT, BUG
+from sweeper.text.redaction import Redacted
 
 __all__ = ["app", "files", "main", "reading", "running", "showing"]
-
-BUG, BAD_INPUT = 1, 2
 
 
 def main() -> None:
@@ -46,8 +45,8 @@ def _current_directory() -> str:
 
 def _told(error: Exception) -> int:
     """Tell of an error on stderr; returns the exit code."""
-    from sweeper.folder import FULL
-    from sweeper.terminal import printable
+    from sweeper.store.folder import FULL
+    from sweeper.text.terminal import printable
 
     if not _is_for_users(error):
         print(printable("".join(traceback.format_exception(error))), end="", file=sys.stderr)

@@ -10,6 +10,7 @@ import typer
 
 from sweeper.cli.options import STORAGE, AddressOption, InputError, JsonOption, StorageOption, UriOption, app
 from sweeper.cli.sweeps import output_console
+from sweeper.exit_codes import BAD_INPUT
 
 
 @app.command()
@@ -27,7 +28,7 @@ def init(
     """Write an experiment file to start from."""
     from importlib.resources import files
 
-    from sweeper.folder import Folder
+    from sweeper.store.folder import Folder
 
     if file.exists():
         raise InputError(f"{file} exists; give another name")
@@ -63,4 +64,4 @@ def doctor(
     if as_json:
         print(json.dumps(told, indent=1))
     if worst is Health.TROUBLE:
-        raise typer.Exit(2)
+        raise typer.Exit(BAD_INPUT)

@@ -8,16 +8,16 @@ import typer
 
 from sweeper.cli.options import STORAGE, InputError, JsonOption, NameArgument, StorageOption, app
 from sweeper.cli.sweeps import console, existing, output_console, show_results, stored
-from sweeper.commands import command
+from sweeper.text.commands import command
 
 
 @app.command("list")
 def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) -> None:
     """The sweeps there are."""
-    from sweeper.mistakes import ExperimentError
     from sweeper.progress import standing
+    from sweeper.reading.mistakes import ExperimentError
     from sweeper.store import Folder, StoreError, sweeps
-    from sweeper.terminal import printable
+    from sweeper.text.terminal import printable
 
     rows, troubles = [], []
     for sweep in sweeps(storage):
@@ -41,7 +41,7 @@ def list_command(storage: StorageOption = STORAGE, as_json: JsonOption = False) 
 def status(name: NameArgument, storage: StorageOption = STORAGE, as_json: JsonOption = False) -> None:
     """How far a sweep is."""
     from sweeper.progress import standing
-    from sweeper.terminal import printable
+    from sweeper.text.terminal import printable
 
     sweep = existing(storage, name)
     row = standing(sweep, stored(sweep))
@@ -93,7 +93,7 @@ def export(
 ) -> None:
     """Write a table of a sweep to a file."""
     from sweeper import exports, results
-    from sweeper.mistakes import unknown
+    from sweeper.reading.mistakes import unknown
 
     sweep = existing(storage, name)
     if table not in results.TABLES:

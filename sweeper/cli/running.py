@@ -23,7 +23,8 @@ from sweeper.cli.options import (
 )
 from sweeper.cli.streams import lasting_streams
 from sweeper.cli.sweeps import absolute, console, existing, read, show_results, stored
-from sweeper.stopping import Stopped, Stopping, hearing, leave
+from sweeper.exit_codes import NOT_PUBLISHED
+from sweeper.system.stopping import Stopped, Stopping, hearing, leave
 
 STOPPED = 128
 
@@ -126,8 +127,7 @@ def sync(
 ) -> None:
     """Publish to MLflow what it does not have yet."""
     from sweeper.publishing import publish
-    from sweeper.redaction import without_password
-    from sweeper.running import NOT_PUBLISHED
+    from sweeper.text.redaction import without_password
     from sweeper.tracking import is_held, tracking_uri
 
     sweep = existing(storage, name)

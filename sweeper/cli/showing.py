@@ -103,7 +103,7 @@ def explain(
         raise InputError(f"{what} is a file; give a sweep's name, or --augment to see what training sees")
     from sweeper.best import best_record
     from sweeper.explanation import ExplanationError
-    from sweeper.explanation_page import write_explanation
+    from sweeper.explanation.page import write_explanation
     from sweeper.store import Folder
     from sweeper.trial import find_key
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.cli.options import InputError
-from sweeper.commands import command
+from sweeper.text.commands import command
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def console() -> "Console":
     """Progress and words for the person go to stderr; data to stdout."""
-    from sweeper.terminal import Terminal
+    from sweeper.text.terminal import Terminal
 
     return Terminal(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
 def output_console() -> "Console":
     """Where data for the person go: stdout, plain text in a pipe or with NO_COLOR."""
-    from sweeper.terminal import Terminal
+    from sweeper.text.terminal import Terminal
 
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal has no letters for
@@ -35,8 +35,8 @@ def output_console() -> "Console":
 
 def read(file: Path, settings: list[str] | None, storage: str) -> "Experiment":
     """The experiment in a file with `--set` settings applied. Raises InputError for no text, ExperimentError for its mistakes."""
-    from sweeper.folder import Folder
     from sweeper.reading import read_experiment
+    from sweeper.store.folder import Folder
 
     if file.is_dir():
         raise InputError(f"{file} is a folder; give the experiment's YAML file")
@@ -70,7 +70,7 @@ def absolute(experiment: "Experiment") -> "Experiment":
 
 def existing(storage: str, name: str) -> "Sweep":
     """The sweep of that name. Raises InputError that lists those there are."""
-    from sweeper.mistakes import unknown
+    from sweeper.reading.mistakes import unknown
     from sweeper.store import Sweep, sweeps
 
     names = [sweep.name for sweep in sweeps(storage)]

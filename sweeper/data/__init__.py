@@ -15,7 +15,7 @@ from sweeper.data.dataset import FORMAT, ClassName, DataError, Dataset, Excluded
 from sweeper.data.folder import told_passed_over
 from sweeper.data.prepared import CorruptError, make, open_whole, told_excluded
 from sweeper.data.source import Contents, Source, digest
-from sweeper.folder import Folder, StoreError
+from sweeper.store.folder import Folder, StoreError
 
 if TYPE_CHECKING:  # pydantic is half of the time that importing this package would take
     from sweeper.experiment import Data

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sweeper.folder import Folder
-from sweeper.seals import opened_json
+from sweeper.store.folder import Folder
+from sweeper.store.seals import opened_json
 
 FORMAT = 2
 ARRAYS = ("images.npy", "labels.npy", "samples.json")

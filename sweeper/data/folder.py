@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweeper.data.dataset import ClassName, DataError
-from sweeper.data.source import ImageFiles, Listing, Sample, Wanted, choose, storable
+from sweeper.data.image_files import ImageFiles, Listing, Sample
+from sweeper.data.source import Wanted, choose, storable
 from sweeper.data.tree import EXTENSIONS, Directory
 
 if TYPE_CHECKING:

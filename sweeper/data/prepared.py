@@ -15,7 +15,7 @@ import numpy as np
 
 from sweeper.data.dataset import ARRAYS, FORMAT, DataError, Dataset, Excluded, checksums, note_verified, open_prepared
 from sweeper.data.source import Contents
-from sweeper.folder import Folder, synchronise
+from sweeper.store.folder import Folder, synchronise
 
 if TYPE_CHECKING:
     from sweeper.data.pictures import Failure

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweeper.data.dataset import ClassName, DataError
-from sweeper.data.source import ImageFiles, Listing, Sample, Wanted, choose
+from sweeper.data.image_files import ImageFiles, Listing, Sample
+from sweeper.data.source import Wanted, choose
 from sweeper.data.tree import Archive, Directory, File
 
 if TYPE_CHECKING:

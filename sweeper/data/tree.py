@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sweeper.data.dataset import DataError
-from sweeper.data.source import Sample, digest
+from sweeper.data.image_files import Sample
+from sweeper.data.source import digest
 
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".png", ".bmp", ".webp", ".avif", ".gif", ".tif", ".tiff", ".pbm", ".ppm",

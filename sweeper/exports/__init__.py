@@ -14,9 +14,9 @@ from sweeper.exports.data import to_parquet
 from sweeper.exports.markup import to_html, to_latex, to_markdown
 from sweeper.exports.values import ExportError as ExportError
 from sweeper.exports.workbook import to_xlsx
-from sweeper.mistakes import unknown
+from sweeper.reading.mistakes import unknown
 from sweeper.store import Folder
-from sweeper.terminal import printable
+from sweeper.text.terminal import printable
 
 FORMATS: dict[str, Callable[[pd.DataFrame, str], str | bytes]] = {
     "csv": lambda table, _: to_csv(table),

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from sweeper.exports.values import is_missing, rows, text
-from sweeper.spreadsheet import cell, harmless
+from sweeper.text.spreadsheet import cell, harmless
 
 
 def to_csv(table: pd.DataFrame) -> str:

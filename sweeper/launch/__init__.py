@@ -7,15 +7,15 @@ from functools import partial
 from types import ModuleType
 from typing import NamedTuple
 
-from sweeper.apart import Apart, Call
 from sweeper.launch.driver import Driver, Listener
 from sweeper.launch.head import Head
 from sweeper.launch.joining import check_answers
 from sweeper.launch.share import Share, here, share_of
 from sweeper.launch.shipping import modules_to_ship
 from sweeper.launch.sweeping import Sweeping, store_experiment
-from sweeper.stopping import Stopping
 from sweeper.store import Machine
+from sweeper.system.apart import Apart, Call
+from sweeper.system.stopping import Stopping
 from sweeper.training.machine import Kind, decide, honour, kind_here
 
 __all__ = ["Driver", "Listener", "Stop", "Sweeping", "cluster_facts", "import_ray", "run", "store_experiment"]

@@ -16,7 +16,7 @@ import ray
 from sweeper.launch.head import Head
 from sweeper.launch.joining import connect, start
 from sweeper.launch.share import Share
-from sweeper.processes import children, descendants, kill_all
+from sweeper.system.processes import children, descendants, kill_all
 
 QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",

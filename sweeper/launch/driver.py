@@ -11,13 +11,13 @@ from typing import Protocol
 from sweeper.best import rank
 from sweeper.causes import cause, is_of_settings, is_out_of_gpu_memory, own_error
 from sweeper.experiment import Experiment
-from sweeper.folder import FULL
-from sweeper.redaction import redacted
-from sweeper.remote import UnreachableError
 from sweeper.search import Search
 from sweeper.store import Record, Result, Row, StoreError, Sweep, time_after
+from sweeper.store.folder import FULL
+from sweeper.store.remote import UnreachableError
+from sweeper.store.trial_folder import CHECKPOINT, CheckpointError
+from sweeper.text.redaction import redacted
 from sweeper.trial import Answer, Trial, TrialState
-from sweeper.trial_folder import CHECKPOINT, CheckpointError
 
 FULL_DISK = {f"OSError: [Errno {number}]": remedy for number, remedy in FULL.items()}
 MOST_LOSSES = 2

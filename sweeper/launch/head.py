@@ -8,8 +8,9 @@ import socket
 import threading
 import time
 
+from sweeper.exit_codes import FAILED
 from sweeper.launch.joining import host_and_port
-from sweeper.stopping import AT_ONCE, FAILED, leave_now
+from sweeper.system.stopping import AT_ONCE, leave_now
 
 LOST_SECONDS = 20.0
 HEARD_SECONDS = 5.0

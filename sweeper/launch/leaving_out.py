@@ -7,11 +7,11 @@ from typing import Any
 from sweeper.experiment import Experiment, to_plain
 from sweeper.launch.shipping import user_models
 from sweeper.launch.sweeping import Fingerprints, Sweeping
-from sweeper.mistakes import shown
 from sweeper.models.code import code_of
+from sweeper.reading.mistakes import shown
 from sweeper.search import Search
-from sweeper.setting import setting_steps
 from sweeper.space import Space
+from sweeper.space.setting import setting_steps
 from sweeper.store import Record
 from sweeper.trial import BY_TOP1, CODE, OBJECTIVE, config_for, flat, settings_for
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from sweeper.data import prepare_at
 from sweeper.experiment import Data
-from sweeper.folder import TEMPORARY
 from sweeper.launch.nodes import UNUSABLE
 from sweeper.models import user_callable
 from sweeper.store import Folder
+from sweeper.store.folder import TEMPORARY
 from sweeper.training.machine import Kind, kind_here
 
 SHOWN = "CUDA_VISIBLE_DEVICES"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweeper.apart import Call, directly
 from sweeper.causes import raised
 from sweeper.data import prepare_at
 from sweeper.launch.sweeping import Sweeping
 from sweeper.models import build
+from sweeper.system.apart import Call, directly
 from sweeper.trial import canonical_json
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from sweeper.apart import Call, directly
 from sweeper.data import prepare_at
 from sweeper.data.split import split
 from sweeper.experiment import Data, Experiment, Resources, Settings, Train, to_plain
-from sweeper.hardware import cores_here, gpus_here
 from sweeper.launch.sweeping import Sweeping
+from sweeper.system.apart import Call, directly
+from sweeper.system.hardware import cores_here, gpus_here
 from sweeper.training.machine import decide, kind_here
 from sweeper.trial import canonical_json
 
@@ -188,7 +188,7 @@ def _fastest_threads(sweeping: Sweeping, place: Place) -> int:
 
 def fastest_threads(experiment: Experiment, models: Sequence[Settings], cores: int) -> int:
     """All cores for one trial, or one core for each of several: whichever trains each of the models on an image sooner here."""
-    from sweeper.training.calibrate import MARGIN, seconds_an_image
+    from sweeper.training.threads import MARGIN, seconds_an_image
 
     machine = decide(kind_here("cpu"), 1, 1)
     seconds = _of_each(experiment, models, partial(seconds_an_image, machine=machine, cores=cores))

@@ -9,11 +9,11 @@ from sweeper.data import Dataset, Excluded, passed_over, prepare_at
 from sweeper.data.split import split, told_missing, told_parts, told_unused
 from sweeper.experiment import CHOOSING_IMAGES, Data, Experiment, Settings, Split, Tracking, to_plain
 from sweeper.reading import write_experiment
-from sweeper.redaction import without_password
 from sweeper.search import Search, goes_on
-from sweeper.setting import setting_steps
 from sweeper.space import Space
+from sweeper.space.setting import setting_steps
 from sweeper.store import Record, Sweep
+from sweeper.text.redaction import without_password
 from sweeper.trial import canonical_json, settings_for
 
 MAX_CELLS = 2000

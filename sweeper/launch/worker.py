@@ -12,8 +12,8 @@ from sweeper.launch.answers import LostAnswersError
 from sweeper.launch.looking import versions_here
 from sweeper.launch.nodes import skew
 from sweeper.launch.work import Work
-from sweeper.redaction import redacted
 from sweeper.store import Row, Sweep
+from sweeper.text.redaction import redacted
 from sweeper.training.fit import fit
 from sweeper.training.machine import told_unfit
 from sweeper.trial import Answer

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import Any
 
 from sweeper.causes import is_of_files
-from sweeper.domain import Cell
 from sweeper.experiment import Data, Experiment, to_plain
 from sweeper.search.asked import Asked
 from sweeper.search.judge import Judge
+from sweeper.space.domain import Cell
 from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json, trial_key
 

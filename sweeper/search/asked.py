@@ -5,11 +5,11 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from sweeper.domain import Axis, Cell, Choice
 from sweeper.experiment import Data, Experiment, to_plain
 from sweeper.models.code import code_of
-from sweeper.setting import setting_steps
 from sweeper.space import Space
+from sweeper.space.domain import Axis, Cell, Choice
+from sweeper.space.setting import setting_steps
 from sweeper.trial import Trial, canonical_json, config_for, settings_for, trial_key, value_at
 
 SMALL = 10_000  # cells of a space that may be listed

@@ -17,9 +17,9 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 
-from sweeper.domain import Axis, Choice, Uniform
 from sweeper.experiment import Experiment
 from sweeper.space import Space
+from sweeper.space.domain import Axis, Choice, Uniform
 from sweeper.store import Record
 from sweeper.trial import Trial, TrialState, canonical_json
 

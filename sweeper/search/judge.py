@@ -8,7 +8,6 @@ from typing import Any
 
 import optuna
 
-from sweeper.domain import Cell
 from sweeper.experiment import Experiment
 from sweeper.search.study import (
     FAIL,
@@ -22,6 +21,7 @@ from sweeper.search.study import (
     values_of,
 )
 from sweeper.space import Space
+from sweeper.space.domain import Cell
 from sweeper.store import Result, Row
 from sweeper.trial import Trial, TrialState
 

@@ -10,8 +10,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FrozenTrial
 
-from sweeper.domain import Axis, Cell, Choice, Int, Uniform
 from sweeper.experiment import Experiment, Named, named_of
+from sweeper.space.domain import Axis, Cell, Choice, Int, Uniform
 from sweeper.trial import TrialState, canonical_json
 
 FAIL, WAITING = optuna.trial.TrialState.FAIL, optuna.trial.TrialState.WAITING

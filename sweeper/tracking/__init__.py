@@ -9,11 +9,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sweeper.address import wrong_address
 from sweeper.data import default_cache
 from sweeper.experiment import Experiment
-from sweeper.redaction import HIDDEN, without_password
+from sweeper.reading.address import wrong_address
 from sweeper.store import Folder, Record, StoreError, Sweep
+from sweeper.text.redaction import HIDDEN, without_password
 from sweeper.tracking import pages
 from sweeper.tracking.files import fingerprint_of, fingerprints
 from sweeper.tracking.names import sqlite_path, sqlite_uri

@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Mapping
 
-from sweeper.folder import TEMPORARY, Folder
-from sweeper.left import Artifacts
-from sweeper.spreadsheet import harmless_csv
 from sweeper.store import Sweep
+from sweeper.store.folder import TEMPORARY, Folder
+from sweeper.store.left import Artifacts
+from sweeper.text.spreadsheet import harmless_csv
 from sweeper.tracking.tables import per_class_json
 from sweeper.trial import canonical_json
 

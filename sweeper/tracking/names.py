@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from urllib.parse import unquote
 
-from sweeper.address import DATABASES
+from sweeper.reading.address import DATABASES
 
 MAX_LENGTH = 200
 ARTIFACTS = "mlflow-artifacts"  # the folder of files beside a database

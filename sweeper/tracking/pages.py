@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from sweeper.redaction import without_password
+from sweeper.text.redaction import without_password
 from sweeper.tracking.names import DATABASE
 from sweeper.tracking.settings import set_up, silence
 

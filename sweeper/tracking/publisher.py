@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sweeper.experiment import Experiment
-from sweeper.redaction import without_password, without_passwords
 from sweeper.store import Record, Result, Row, StoreError, Sweep
+from sweeper.text.redaction import without_password, without_passwords
 from sweeper.tracking.news import News, Parent, news_of, news_of_end
 from sweeper.tracking.settings import set_up
 from sweeper.tracking.trouble import is_outage, sentence

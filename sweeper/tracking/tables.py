@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sweeper.per_class import COLUMNS, rows_of
+from sweeper.store.per_class import COLUMNS, rows_of
 from sweeper.tracking.names import storable
 
 TAG = "mlflow.loggedArtifacts"  # a run's tables: [{"path": "per_class.json", "type": "table"}]

@@ -1,6 +1,6 @@
 """What went wrong with a store: whose trouble it is, and in a sentence."""
 
-from sweeper.redaction import redacted, without_password
+from sweeper.text.redaction import redacted, without_password
 
 
 def is_outage(error: Exception) -> bool:

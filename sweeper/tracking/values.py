@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from mlflow.entities import Metric, Param
 
-from sweeper.per_class import rows_of
 from sweeper.store import Folder, Row
+from sweeper.store.per_class import rows_of
 from sweeper.tracking.names import safe_name, storable
 from sweeper.trial import Trial, flat
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from sweeper.data import Dataset
 from sweeper.experiment import Settings, to_plain
-from sweeper.left import checksum
-from sweeper.per_class import COLUMNS
 from sweeper.store import Folder
+from sweeper.store.left import checksum
+from sweeper.store.per_class import COLUMNS
 from sweeper.training import checkpoint
 from sweeper.training.metrics import Evaluation
 from sweeper.training.normalisation import Normalisation

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from sweeper.store import Folder, StoreError
-from sweeper.trial_folder import CheckpointError
+from sweeper.store.trial_folder import CheckpointError
 
 _PREFIX = b"sha256:"
 _COMMENT_BYTES = len(_PREFIX) + 64

@@ -5,9 +5,9 @@ from collections.abc import Collection
 
 from sweeper import models
 from sweeper.experiment import Named, to_plain
-from sweeper.left import remedy
 from sweeper.models.classifier import Classifier
 from sweeper.store import Folder, StoreError
+from sweeper.store.left import remedy
 from sweeper.training import checkpoint, weights
 
 

@@ -11,13 +11,13 @@ from sweeper.experiment import Experiment, Objective, to_plain
 from sweeper.models import ModelError
 from sweeper.models.code import code_of
 from sweeper.store import Result, Row, Sweep, TrialFolder, time_after
+from sweeper.store.trial_folder import CHECKPOINT, CHECKPOINT_BEFORE
 from sweeper.training import artifacts, checkpoint, histograms, pictures, weights
 from sweeper.training.loop import Trainer
 from sweeper.training.memory import peak_memory_mib
 from sweeper.training.metrics import Evaluation
 from sweeper.training.schedules import has_stopped
 from sweeper.trial import CODE, Answer, Trial, TrialState
-from sweeper.trial_folder import CHECKPOINT, CHECKPOINT_BEFORE
 
 Report = Callable[[tuple[Row, ...], int], Answer]
 """Takes the rows since the last report (the first time all of them) and the epoch of the checkpoint (0: none)."""

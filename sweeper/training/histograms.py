@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
-from sweeper.left import checksum
 from sweeper.store import Folder, StoreError
+from sweeper.store.left import checksum
 
 BINS = 64
 FILE, SEAL = "histograms.parquet", b"sha256"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import sweeper
 from sweeper.experiment import Resources
-from sweeper.hardware import cpu_facts, cpu_flags, gpus_here, torch_version
 from sweeper.store import Machine
+from sweeper.system.hardware import cpu_facts, cpu_flags, gpus_here, torch_version
 
 
 class MachineError(ValueError):

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from sweeper.data import ClassName, Dataset
-from sweeper.redaction import redacted
 from sweeper.store import Folder
+from sweeper.text.redaction import redacted
 from sweeper.training.artifacts import Evaluations
 from sweeper.training.calibration import reliability_diagram
 from sweeper.training.confusion import confusion_matrix

@@ -14,9 +14,9 @@ from sweeper.causes import cause, is_out_of_gpu_memory
 from sweeper.launch import Driver, Sweeping
 from sweeper.launch.models import UnbuildableError, build_all
 from sweeper.launch.share import Share
-from sweeper.processes import children, descendants
 from sweeper.reading import read_experiment
 from sweeper.store import Result, Sweep
+from sweeper.system.processes import children, descendants
 from sweeper.trial import TrialState
 from tests.command import check_mlflow, here, started, sweeper, table, until
 
@@ -257,7 +257,7 @@ def test_a_storage_that_is_taken_away_stops_the_sweep_and_no_trial_fails_for_it(
             "OSError: [Errno 27] Too large: '/a'",
             "OSError: [Errno 27] Too large: '/a'. Allow larger files (ulimit -f unlimited) first.",
         ),
-        ("sweeper.remote.UnreachableError: s3://a is out", "s3://a is out"),
+        ("sweeper.store.remote.UnreachableError: s3://a is out", "s3://a is out"),
     ],
 )
 def test_storage_that_fails_a_worker_stops_the_sweep_at_once(error: str, told: str, file: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sweeper.data.pictures import decode
-from sweeper.terminal import printable
+from sweeper.text.terminal import printable
 from tests.command import here
 from tests.images import REAL, write_folder
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.left import TABLES
 from sweeper.store import Row, StoreError, Sweep
+from sweeper.store.left import TABLES
 from sweeper.training import histograms
 from sweeper.training.loop import Trainer
 from sweeper.trial import TrialState

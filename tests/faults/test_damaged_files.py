@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeper.seals import opened_text, sealed_text
 from sweeper.store import Machine, Result, StoreError, Sweep
+from sweeper.store.seals import opened_text, sealed_text
 from sweeper.trial import TrialState
 from tests.command import check_mlflow, here, table
 from tests.test_store import ROWS, TRIAL

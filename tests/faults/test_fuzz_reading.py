@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweeper.experiment import to_plain
-from sweeper.mistakes import ExperimentError
 from sweeper.reading import read_experiment, write_experiment
+from sweeper.reading.mistakes import ExperimentError
 from tests.test_reading import BASE, DESIGN
 
 ALWAYS_WRONG = (

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from sweeper.experiment import Experiment
-from sweeper.mistakes import ExperimentError
 from sweeper.reading import read_experiment
+from sweeper.reading.mistakes import ExperimentError
 from sweeper.search import Search
 from sweeper.trial import Trial, canonical_json, trial_key
 

@@ -13,8 +13,8 @@ import pytest
 
 from sweeper.data import DataError, dataset, open_prepared, prepare
 from sweeper.experiment import Data, named_of
-from sweeper.seals import opened_json, sealed_json
 from sweeper.store import Folder, StoreError
+from sweeper.store.seals import opened_json, sealed_json
 from sweeper.training import checkpoint
 from sweeper.training.classifier import load_classifier
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from sweeper.redaction import redacted
+from sweeper.text.redaction import redacted
 from sweeper.tracking import Publisher
 from tests.command import ROOT, SECONDS, here
 from tests.mlflow_servers import MlflowServer, dump

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeper.stopping import Stopping, hearing
+from sweeper.system.stopping import Stopping, hearing
 from tests.command import ROOT, check_mlflow, ended, here, started, sweeper, until
 from tests.faults.sweeps import BUSY, GRID, SECONDS, TRIALS, check_alike, environment, statuses, undisturbed_storage
 
@@ -216,7 +216,7 @@ import os
 import signal
 
 from sweeper.launch import import_ray
-from sweeper.stopping import Stopped, Stopping, hearing
+from sweeper.system.stopping import Stopped, Stopping, hearing
 
 _, connection = import_ray(None)
 initialise = connection.ray.init
@@ -248,7 +248,7 @@ import os
 from pathlib import Path
 
 from sweeper.launch import import_ray
-from sweeper.processes import descendants
+from sweeper.system.processes import descendants
 
 _, connection = import_ray(None)
 with connection.cluster(None):
@@ -268,7 +268,7 @@ def test_while_ray_starts_it_waits_for_no_worker() -> None:
 STALLED = """
 import os
 from contextlib import suppress
-from sweeper.stopping import leave_now
+from sweeper.system.stopping import leave_now
 os.set_blocking(2, False)
 with suppress(BlockingIOError):
     while True:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from ray._private.ray_constants import RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S
 
-from sweeper.stopping import LIMIT_SECONDS
+from sweeper.system.stopping import LIMIT_SECONDS
 from tests.command import ROOT
 from tests.services.stack import DOCKER, compose
 

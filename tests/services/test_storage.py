@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
-from sweeper import lease, remote
-from sweeper.remote import StoreError
-from sweeper.store import Folder, Result, Sweep
+from sweeper.store import Folder, Result, Sweep, lease, remote
+from sweeper.store.remote import StoreError
 from sweeper.tracking import stored_uri
 from sweeper.tracking.names import sqlite_path
 from sweeper.trial import TrialState

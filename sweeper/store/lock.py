@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 
 import filelock
 
-from sweeper import lease
-from sweeper.folder import Folder, StoreError
+from sweeper.store import lease
+from sweeper.store.folder import Folder, StoreError
 
 FILE, OWNER = ".lock", "owner.json"
 NO_WRITING = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 1.0  # whoever asks whether it is held holds it for an instan
 def hold(folder: Folder, name: str, tell: Callable[[str], object] = print) -> Iterator[None]:
     """Hold the folder of the sweep `name` for this process. Raises StoreError that names who else holds it.
 
-    On S3 a lease is held, which goes stale when its holder dies (see `sweeper.lease`; `tell` hears what it waits for); on
+    On S3 a lease is held, which goes stale when its holder dies (see `sweeper.store.lease`; `tell` hears what it waits for); on
     other remote storage nothing keeps two apart.
     """
     if not folder.is_local:

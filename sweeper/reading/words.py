@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from sweeper.experiment import AUGMENTATIONS, FROM_SWEEP, INF
-from sweeper.mistakes import Path, Source, shown, unknown
 from sweeper.models import LOSSES
+from sweeper.reading.mistakes import Path, Source, shown, unknown
 
 
 class Limits(NamedTuple):

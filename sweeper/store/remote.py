@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import fsspec
 
-from sweeper.redaction import has_password, without_password
+from sweeper.text.redaction import has_password, without_password
 
 PATIENCE_SECONDS = 300.0  # for a storage that has answered before
 FIRST_SECONDS = 10.0  # for one that has not: its address may be wrong

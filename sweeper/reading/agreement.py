@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sweeper.domain import Axis, Cell
 from sweeper.experiment import BEGIN_LOW, Data, Objective, Train, to_plain
-from sweeper.mistakes import Path, Source, shown
-from sweeper.setting import as_setting, setting_steps, with_setting, written
+from sweeper.reading.mistakes import Path, Source, shown
 from sweeper.space import Space
+from sweeper.space.domain import Axis, Cell
+from sweeper.space.setting import as_setting, setting_steps, with_setting, written
 
 Values = Mapping[str, Any]
 SECTIONS: dict[str, Any] = {"data": Data, "train": Train, "objective": Objective}

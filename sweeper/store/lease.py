@@ -17,9 +17,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from sweeper.folder import Folder, StoreError
-from sweeper.remote import is_unmet
-from sweeper.stopping import leave_now
+from sweeper.store.folder import Folder, StoreError
+from sweeper.store.remote import is_unmet
+from sweeper.system.stopping import leave_now
 
 OVERTAKEN = 3  # the exit code of a run that another has taken over
 RENEWAL_SECONDS = 5.0

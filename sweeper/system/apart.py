@@ -14,13 +14,13 @@ from importlib import import_module
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Self
 
-from sweeper.processes import descendants, kill_all
-from sweeper.stopping import SIGNALS
+from sweeper.system.processes import descendants, kill_all
+from sweeper.system.stopping import SIGNALS
 
 Call = Callable[..., Any]
 IDLE_SECONDS = 60.0  # then its memory is better used by trials
 IDLE = 3  # its exit code then
-START = "import sys; pipe, sys.path[:] = int(sys.argv[1]), sys.argv[2:]; from sweeper.apart import serve; serve(pipe)"
+START = "import sys; pipe, sys.path[:] = int(sys.argv[1]), sys.argv[2:]; from sweeper.system.apart import serve; serve(pipe)"
 
 
 class ApartError(ValueError):

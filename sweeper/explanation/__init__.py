@@ -21,9 +21,9 @@ from sweeper.data.split import split
 from sweeper.experiment import Objective
 from sweeper.launch.shipping import user_models
 from sweeper.models.classifier import Classifier
-from sweeper.per_class import rows_of
 from sweeper.reading import read_stored
 from sweeper.store import Folder, Record, Sweep
+from sweeper.store.per_class import rows_of
 from sweeper.training.classifier import load_classifier
 from sweeper.training.drawing import INK, MUTED, RIGHT, WRONG, Line, readable
 from sweeper.training.examples import Rows, spread

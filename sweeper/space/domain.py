@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sweeper.setting import written
+from sweeper.space.setting import written
 
 Cell = dict[str, Any]
 

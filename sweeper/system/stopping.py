@@ -13,9 +13,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-from sweeper.processes import descendants, kill_all
+from sweeper.system.processes import descendants, kill_all
 
-FAILED = 3  # the exit code of a sweep whose trials failed, or that something else than a signal stopped
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS = 3.0  # how long halted trials may take to end their epoch and save, when it was not a person who asked
 LIMIT_SECONDS = 7.0  # who sends SIGTERM often kills ten seconds later

@@ -4,7 +4,7 @@ import re
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
-from sweeper.redaction import names_host, without_password
+from sweeper.text.redaction import names_host, without_password
 
 SERVERS, DATABASES = ("http", "https"), ("sqlite", "postgresql", "mysql", "mssql")
 OTHERS = ("file", "databricks", "databricks-uc", "uc")

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sweeper.domain import Axis, Cell, Choice, Int, Uniform, axis_domain, linked_axis
 from sweeper.experiment import Search
-from sweeper.setting import same, same_on
+from sweeper.space.domain import Axis, Cell, Choice, Int, Uniform, axis_domain, linked_axis
+from sweeper.space.setting import same, same_on
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from fsspec.implementations.local import LocalFileSystem
 
-from sweeper.remote import StoreError, note_answer, open_filesystem, patiently
-from sweeper.seals import opened_json, sealed_json
+from sweeper.store.remote import StoreError, note_answer, open_filesystem, patiently
+from sweeper.store.seals import opened_json, sealed_json
 
 __all__ = [
     "FULL",

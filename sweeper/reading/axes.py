@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sweeper import checks, words
-from sweeper.complaints import explain
-from sweeper.domain import Axis, Choice, Int, Uniform, axis_domain, linked_axis
 from sweeper.experiment import DATA_ACCESS, METHODS, Data, Named, Train
-from sweeper.mistakes import Path, Source, shown, unknown
 from sweeper.models import MODELS
-from sweeper.setting import MODEL, same_on, setting_steps, with_setting, written
+from sweeper.reading import checks, words
+from sweeper.reading.complaints import explain
+from sweeper.reading.mistakes import Path, Source, shown, unknown
 from sweeper.space import Space
+from sweeper.space.domain import Axis, Choice, Int, Uniform, axis_domain, linked_axis
+from sweeper.space.setting import MODEL, same_on, setting_steps, with_setting, written
 
 
 def check_search(source: Source) -> list[Axis]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweeper.redaction import redacted
+from sweeper.text.redaction import redacted
 
 Path = tuple[str | int, ...]
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sweeper.agreement import check_agreement
-from sweeper.axes import check_search
-from sweeper.checks import check
-from sweeper.complaints import adapter, experiment_schema, explain
 from sweeper.experiment import Experiment, Train, to_plain
-from sweeper.mistakes import ExperimentError, Path, Source
-from sweeper.setting import setting_steps
-from sweeper.source import read_source, set_value, write_source
+from sweeper.reading.agreement import check_agreement
+from sweeper.reading.axes import check_search
+from sweeper.reading.checks import check
+from sweeper.reading.complaints import adapter, experiment_schema, explain
+from sweeper.reading.mistakes import ExperimentError, Path, Source
+from sweeper.reading.source import read_source, set_value, write_source
 from sweeper.space import Space
+from sweeper.space.setting import setting_steps
 
 
 def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Experiment:

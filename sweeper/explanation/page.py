@@ -84,7 +84,7 @@ def _page(
     found: Sequence[Convolution],
 ) -> str:
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(
-        files("sweeper").joinpath("explanation.html").read_text(encoding="utf-8")
+        files("sweeper.explanation").joinpath("page.html").read_text(encoding="utf-8")
     )
     last = last_convolution(list(found))
     summary = record.result.summary if record.result else {}

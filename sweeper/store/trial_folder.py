@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from sweeper.folder import Folder, StoreError
-from sweeper.left import TABLES, Artifacts, Checksums
+from sweeper.store.folder import Folder, StoreError
+from sweeper.store.left import TABLES, Artifacts, Checksums
 from sweeper.trial import Trial, TrialState, trial_key
 
 TRIES = 5

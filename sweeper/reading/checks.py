@@ -1,4 +1,4 @@
-"""What an experiment file must satisfy beyond its types: names that exist, arguments that fit. Axes: `sweeper.axes`.
+"""What an experiment file must satisfy beyond its types: names that exist, arguments that fit. Axes: `sweeper.reading.axes`.
 
 Every check works on the file's plain values and skips what is missing or of a wrong type, which was reported before.
 """
@@ -8,11 +8,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin
 
-from sweeper.address import wrong_address
 from sweeper.experiment import DATASET_NAMES, INF, PRUNER_LIMITS, PRUNERS, REQUIRED_BY_PRUNER
-from sweeper.mistakes import Path, Source, shown, unknown
 from sweeper.models import CALLABLE, LIMITS, MODELS, from_torchvision
-from sweeper.words import check_augment, check_class_weights, check_loss
+from sweeper.reading.address import wrong_address
+from sweeper.reading.mistakes import Path, Source, shown, unknown
+from sweeper.reading.words import check_augment, check_class_weights, check_loss
 
 
 def check(source: Source) -> None:

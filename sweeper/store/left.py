@@ -4,8 +4,8 @@ import hashlib
 import os
 from collections.abc import Mapping
 
-from sweeper.commands import command
-from sweeper.folder import Folder, StoreError
+from sweeper.store.folder import Folder, StoreError
+from sweeper.text.commands import command
 
 TABLES = ("per_class.csv", "confusion.csv", "predictions.parquet", "histograms.parquet")
 """The files whose checksums are in `result.json`. Models and pictures carry their own."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from sweeper.mistakes import Mistake, Path, Source
+from sweeper.reading.mistakes import Mistake, Path, Source
 
 MAX_NODES, MAX_CHARACTERS = 100_000, 10_000_000  # a file of aliases would otherwise grow without bound
 MAX_DEPTH = 50

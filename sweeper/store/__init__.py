@@ -26,11 +26,11 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-from sweeper import lock
-from sweeper.commands import command
-from sweeper.folder import READ_AT_ONCE, Folder, StoreError
-from sweeper.seals import opened_text, sealed_text
-from sweeper.trial_folder import Record, Result, Row, TrialFolder, time_after, told_by
+from sweeper.store import lock
+from sweeper.store.folder import READ_AT_ONCE, Folder, StoreError
+from sweeper.store.seals import opened_text, sealed_text
+from sweeper.store.trial_folder import Record, Result, Row, TrialFolder, time_after, told_by
+from sweeper.text.commands import command
 
 __all__ = [
     "Folder",

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from pydantic_core import ErrorDetails
 
 from sweeper.experiment import Experiment
-from sweeper.mistakes import Path, shown, unknown
+from sweeper.reading.mistakes import Path, shown, unknown
 
 
 @cache

@@ -1,0 +1,1 @@
+"""Processes, signals and what the machine has."""

@@ -1,0 +1,1 @@
+"""Words for people: commands to give, durations, terminal columns; no password in any of them."""
