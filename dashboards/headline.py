@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sweeper.dashboards.cells import CellBoard, best_cell
+from sweeper.dashboards.ranking import NOT_ENDED
 from sweeper.dashboards.views import Leaderboard, Overview, SweepTables, metric_kind, metric_label, trial_labels
 from sweeper.dashboards.wording import shown, spread, with_unit
 from sweeper.text.durations import duration
@@ -25,7 +26,7 @@ def headline(sweep: SweepTables, view: Overview, board: Leaderboard, cells: Cell
     if board.best is not None and view.best is not None:
         provisional = "" if view.best["state"] == "complete" else " so far, though pruned: no trial is complete"
         return f"{trial_labels(sweep)[board.best]} has the best {what}{provisional}."
-    ended = {state for state, _ in view.states} - {"running", "waiting"}
+    ended = {state for state, _ in view.states} - NOT_ENDED
     if not view.total:
         return "This sweep has no trials yet."
     if not ended:
@@ -38,7 +39,7 @@ def headline(sweep: SweepTables, view: Overview, board: Leaderboard, cells: Cell
 def tiles(sweep: SweepTables, view: Overview, cells: CellBoard | None) -> tuple[Tile, ...]:
     first = best_cell(cells, sweep.metric) if cells else None
     found = _cell_tiles(sweep, first) if first else _trial_tiles(sweep, view)
-    ended = sum(count for state, count in view.states if state not in ("running", "waiting"))
+    ended = sum(count for state, count in view.states if state not in NOT_ENDED)
     found.append(Tile("trials", f"{view.total:,}", f"{ended} ended"))
     saved = view.epochs_saved
     found.append(Tile("epochs trained", f"{view.epochs_run:,}", _saved(view, saved)))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 STATES = ("complete", "pruned", "running", "interrupted", "diverged", "failed", "waiting")
+NOT_ENDED = {"running", "interrupted", "waiting"}
 
 
 def objective(trials: pd.DataFrame, metric: str) -> "pd.Series[float]":

@@ -66,13 +66,13 @@ def print_results(
     winner = best(trials, metric, mode)
     if len(trials):
         marks = ["*" if row == winner else "" for row in shown.index]
-        console.print(_table(marks, [*columns, *curves], list(shown["state"])))
+        console.print(ranked_rows(marks, [*columns, *curves], list(shown["state"])))
     for line in _notes(trials, len(shown), f"{metric} ({mode})", winner in shown.index, scale, dropped):
         console.print(Text(line, style="dim"))
 
 
-def _table(marks: Sequence[str], columns: Sequence[Column], states: Sequence[str]) -> Group:
-    """Headings, and a line of text a trial: ten thousand rows of a rich Table take seconds to draw."""
+def ranked_rows(marks: Sequence[str], columns: Sequence[Column], states: Sequence[str]) -> Group:
+    """Headings, and a line of text a row: ten thousand rows of a rich Table take seconds to draw."""
     columns = [Column("", "", list(marks), False), *columns]
     widths = [column.width - GAP for column in columns]
     numbers = {place for place, column in enumerate(columns) if column.is_number}
@@ -137,7 +137,11 @@ def _notes(
     star = "; * is best" if has_winner else ""
     lines = [f"{number}: {counts}. {cut} by {ranking}{star}." if counts else "No trials yet."]
     lines += [f"Curves: {ranking.split()[0]} by epoch, from {scale[0]:.4g} (▁) to {scale[1]:.4g} (█)."] if scale else []
-    return [*lines, f"Too narrow for {', '.join(dropped)}."] if dropped else lines
+    return [*lines, *told_dropped(dropped)]
+
+
+def told_dropped(dropped: Sequence[str]) -> list[str]:
+    return [f"Too narrow for {', '.join(dropped)}."] if dropped else []
 
 
 def _candidates(trials: pd.DataFrame, axes: Sequence[str], metric: str) -> list[str]:
@@ -157,10 +161,11 @@ def fitting(shown: pd.DataFrame, names: Sequence[str], width: int) -> tuple[list
     if is_compact:
         columns = {name: _column(shown[name], name, True, SHORT if name == "key" else SHORTEST) for name in names}
     measures, last = [name for name in names if "/" in name], ("epochs_run", "key")
-    first = ["number", *measures[:1], *(name for name in names if name not in ("number", "state", *measures, *last))]
+    axes = [name for name in names if name not in ("number", "state", *measures, *last)]
+    needed = [name for name in ("number", *measures[:1], *axes, "state", *measures[1:]) if name in columns]
     kept: set[str] = set()
-    for name in [*first, "state", *measures[1:], *last]:
-        if name in last and not kept.issuperset([*first, "state", *measures]):
+    for name in [*needed, *(name for name in last if name in columns)]:
+        if name in last and not kept.issuperset(needed):
             break
         if columns[name].width <= width:
             kept.add(name)
@@ -178,17 +183,22 @@ def _column(values: "pd.Series[Any]", name: str, compact: bool, shortest: int = 
     heading = HEADINGS.get(name, name.removeprefix("train."))
     if compact:
         heading = "#" if name == "number" else re.sub(r"(?<=[_/.])(?=.)", "\n", heading, count=1)
-    texts = [_text(value, 4 if "/" in name else None) for value in values]
-    length = max(shortest, _telling_length(texts))
+    texts = [_text(value, "/" in name) for value in values]
+    length = LONGEST if "/" in name else max(shortest, _telling_length(texts))
     return Column(name, heading, [clipped(text, length) for text in texts], holds_numbers(values))
 
 
-def _text(value: object, digits: int | None) -> str:
+def _text(value: object, is_measure: bool) -> str:
     if not isinstance(value, float):
         return label(value)
+    return short_number(value) if is_measure or value != value else f"{value:.4g}"
+
+
+def short_number(value: float) -> str:
+    """A measure with four decimals; by its significant digits where that would be too many or none."""
     if value != value:
         return "-"
-    text = f"{value:.{digits}f}" if digits and abs(value) < 1000 else f"{value:.4g}"
+    text = f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"
     return f"{value:.3g}" if value and not float(text) else text
 
 

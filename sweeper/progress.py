@@ -153,9 +153,12 @@ class View:
 
 
 def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
-    """How far a sweep is, for `list` and `status`: counts by state, its best trial, whether it is running now."""
+    """How far a sweep is, for `list` and `status`: counts by state, trials to begin, the best one, whether it is running now."""
+    from sweeper.search.asked import count_of  # and Optuna
+
     records = sweep.records()
     is_running = sweep.is_running()
+    to_begin = max(0, count_of(experiment) - len(records))
     counts = Counter(record.state.value for record in records)
     metric = experiment.objective.metric
     record = best_so_far(records, experiment.objective)
@@ -167,11 +170,13 @@ def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
     told = ", ".join(
         f"{count} {state if is_running or state != 'running' else 'interrupted'}" for state, count in counts.items()
     )
+    told += f"{', ' if told else ''}{to_begin} to begin" if to_begin else ""
     told += f"; best {metric} {best['value']:.4f} ({best['trial']})" if best else ""
     told += "; running now" if is_running else ""
     return {
         "name": sweep.name,
         "states": dict(counts),
+        "to_begin": to_begin,
         "is_running": is_running,
         "best": best,
         "told": told or "no trials yet",

@@ -48,6 +48,12 @@ def trials_table(records: Sequence[Record], axes: Sequence[str]) -> pd.DataFrame
     return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
 
 
+def trials_now(sweep: Sweep, records: Sequence[Record], axes: Sequence[str]) -> pd.DataFrame:
+    """The trials table for people: trials that nothing runs any more are `interrupted`."""
+    table = trials_table(records, axes)
+    return table if sweep.is_running() else table.assign(state=table["state"].replace("running", "interrupted"))
+
+
 def _fixed(record: Record) -> tuple[Any, ...]:
     trial, epochs_run = record.trial, int(record.history[-1]["epoch"]) if record.history else 0
     best_epoch = record.result.best_epoch if record.result else None
@@ -109,7 +115,7 @@ def sweep_tables(
     from sweeper.search.importance import importances
 
     axes, objective = Space.of(experiment.search).names, experiment.objective
-    trials = trials_table(records, axes)
+    trials = trials_now(sweep, records, axes)
     winner = best(trials, objective.metric, objective.mode)
     pictured = {*pictures, *(() if winner is None else (str(trials["key"][winner]),))}
     return SweepTables(
@@ -141,8 +147,10 @@ def named_table(name: str, sweep: Sweep, experiment: Experiment) -> pd.DataFrame
 
 
 def ranked_table(name: str, sweep: Sweep, experiment: Experiment, top: int | None) -> pd.DataFrame:
-    """The trials or the per-class table of the best `top` trials (all when None), best first."""
+    """The cells, or the trials or the per-class table of the trials: of the best `top` (all when None), best first."""
     table, objective = named_table(name, sweep, experiment), experiment.objective
+    if name == "cells":
+        return table[:top]
     trials = table if name == "trials" else named_table("trials", sweep, experiment)
     order = trials.loc[ranked(trials, objective.metric, objective.mode)[:top], "key"].tolist()
     place = {key: position for position, key in enumerate(order)}

@@ -28,7 +28,6 @@ from sweeper.store import Record, Sweep
 from sweeper.system.apart import Apart
 from sweeper.system.stopping import Stopped, Stopping
 from sweeper.system.stopping import leave as end
-from sweeper.text.redaction import without_password
 from sweeper.tracking import Publisher, is_published, set_up, tracking_uri
 from sweeper.trial import TrialState
 
@@ -57,7 +56,6 @@ def run_sweep(
     console: Console,
     executor: str = "ray",
     address: str | None = None,
-    uri: str | None = None,
     retry_failed: bool = False,
     stopping: Stopping | None = None,
 ) -> Ended:
@@ -70,8 +68,8 @@ def run_sweep(
         experiment = with_numbers(experiment, weights)
         sweeping = Sweeping.of(sweep, experiment, retry_failed)
         sweeping = replace(sweeping, note=partial(_note, sweeping, weights, console))
-        again = sweep.command("resume", _given(executor, address, uri))
-        way = Way(executor, address, tracking_uri(uri, experiment, sweep.storage.url), again)
+        again = sweep.command("resume", _given(executor, address))
+        way = Way(executor, address, tracking_uri(None, experiment, sweep.storage.url), again)
         search = sweeping.search(1)
         if search.is_exhausted:
             _tell_others(sweeping, search, console)
@@ -86,13 +84,9 @@ def run_sweep(
         return _run(sweeping, search, weights, way, console, stopping or Stopping(), at_last)
 
 
-def _given(executor: str, address: str | None, uri: str | None) -> dict[str, str | None]:
-    """What a command was told of where trials run and are published, for the command that goes on; without a password."""
-    return {
-        "--executor": None if executor == "ray" else executor,
-        "--address": address,
-        "--tracking-uri": uri and without_password(uri),
-    }
+def _given(executor: str, address: str | None) -> dict[str, str | None]:
+    """What a command was told of where trials run, for the command that goes on."""
+    return {"--executor": None if executor == "ray" else executor, "--address": address}
 
 
 def _tell_others(sweeping: Sweeping, search: Search, console: Console) -> None:

@@ -1,5 +1,6 @@
 """Cells: means and standard deviations over the seeds, of complete trials only."""
 
+import io
 import math
 import statistics
 
@@ -8,10 +9,12 @@ import pytest
 from folders import write_sweep
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from sweeper.dashboards import spending
 from sweeper.dashboards.cells import cells_table
 from sweeper.dashboards.ranking import STATES
+from sweeper.dashboards.terminal_cells import print_cells
 from sweeper.results import trials_table
 
 
@@ -143,3 +146,40 @@ def test_the_cells_of_a_folder_are_those_of_its_records(tmp_path_factory: pytest
         assert (row["seeds"], row["complete"]) == (3, 2)
         assert row["test/loss_mean"] == pytest.approx(statistics.mean(values))
         assert row["test/loss_std"] == pytest.approx(statistics.stdev(values))
+
+
+def printed(table: pd.DataFrame, width: int, top: int | None = None) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    cells = cells_table(table, ["lr"], "val/top1", "max")
+    print_cells(cells, ["lr"], "val/top1", "max", top, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_the_terminal_shows_what_each_cell_reached_over_its_seeds() -> None:
+    table = trials(
+        (0.1, 0, "complete", 0.5, 0.4),
+        (0.1, 1, "complete", 0.7, 0.6),
+        (0.2, 0, "complete", 0.8, 0.7),
+        (0.3, 0, "diverged", 0.99, math.nan),
+    )
+    heading, *rows, told, _ = printed(table, 100)
+    assert heading.split() == ["lr", "complete", "val/top1", "test/top1", "best"]
+    assert [row.split() for row in rows] == [
+        ["*", "0.2", "1", "of", "1", "0.8000", "0.7000", "#2"],
+        ["0.1", "2", "of", "2", "0.6000", "±", "0.1414", "0.5000", "±", "0.1414", "#1"],
+        ["0.3", "0", "of", "1", "-", "-", "-"],
+    ]
+    assert told == "3 cells of 4 trials. All by mean val/top1 (max); * is best."
+    assert "The first 1" in printed(table, 100, top=1)[2]
+
+
+def test_no_cell_is_best_where_none_has_a_mean() -> None:
+    assert not any("*" in line for line in printed(trials((0.1, 0, "failed", math.nan, math.nan)), 100))
+
+
+@given(width=st.integers(20, 120))
+def test_cells_fit_any_terminal_with_their_means_whole(width: int) -> None:
+    lines = printed(trials((0.125, 0, "complete", 0.5, 0.4), (0.125, 1, "complete", 0.7, 0.6)), width)
+    assert all(len(line) <= width for line in lines)
+    assert any("0.6000 ± 0.1414" in line for line in lines)

@@ -120,6 +120,12 @@ def test_a_trial_that_nothing_runs_any_more_is_told_as_interrupted(storage: Path
     sweep.trial(record.trial.key).remove("result.json")
     assert "7 complete, 1 interrupted." in here("results", "small", "--storage", kept).stdout
     assert "1 interrupted, 7 complete" in here("status", "small", "--storage", kept).stdout
+    page = tmp_path / "page.html"
+    here("dashboard", "small", "--storage", kept, "-o", page)
+    assert "interrupted" in page.read_text()
+    shutil.rmtree(kept / "small" / "trials" / record.trial.key)
+    assert "small: 7 complete, 1 to begin; best" in here("list", "--storage", kept).stdout
+    assert json.loads(here("status", "small", "--storage", kept, "--json").stdout)["to_begin"] == 1
 
 
 def test_where_no_model_was_kept_to_register_the_command_that_is_told_does_not_ask_for_one(
@@ -558,7 +564,6 @@ def test_the_command_that_goes_on_publishes_where_the_sweep_did_from_any_directo
     told = here("run", file, *given, *inline, cwd=first, expect=3).stderr
     broken.unlink()
     again = shlex.split(told.partition("try them again: sweeper ")[2].splitlines()[0])
-    assert ("--tracking-uri" in again) == ("--tracking-uri" in given)
     here(*again, cwd=second)
     assert not list(second.iterdir())
     (first / "here.db").rename(tmp_path / "mlflow.db")

@@ -19,6 +19,7 @@ from sweeper.experiment import Data, Experiment, Objective, named_of, to_plain
 from sweeper.reading import read_experiment
 from sweeper.search import MAX_MISSES, Search, goes_on
 from sweeper.search import study as pieces
+from sweeper.search.asked import count_of
 from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json
 
@@ -323,6 +324,14 @@ def test_a_grid_is_asked_for_in_the_order_of_its_cells_with_seeds_inside() -> No
         (4, 0.2, 0.5, 4), (5, 0.2, 0.5, 2), (6, 0.2, 1, 4), (7, 0.2, 1, 2),
     ]  # fmt: skip
     assert search.is_exhausted
+
+
+@pytest.mark.parametrize(
+    ("method", "trials"), {"grid": 44, "random": 17, "tpe": 22, "qmc": 22, "cmaes": 22, "gp": 17}.items()
+)
+def test_how_many_trials_there_are_to_be_is_known_without_the_images(method: str, trials: int) -> None:
+    of = experiment(METHODS[method])
+    assert count_of(of) == trials == len(undisturbed_world(method, None, 1).disk)
 
 
 def test_include_and_exclude_are_heeded() -> None:

@@ -174,7 +174,7 @@ def test_a_retry_that_is_stopped_goes_on_as_one(retry_failed: bool, tmp_path: Pa
     stopping, out = Stopping(), StringIO()
     stopping.received.append(signal.SIGINT)
     sweep, console = Sweep(str(tmp_path), "one"), Console(file=out, width=400)
-    ended = run_sweep(sweep, experiment, console, "inline", None, None, retry_failed, stopping)
+    ended = run_sweep(sweep, experiment, console, "inline", None, retry_failed, stopping)
     again = f"sweeper resume one --storage {tmp_path} --executor inline" + " --retry-failed" * retry_failed
     assert ended.code == 130
     assert f"Go on with: {again}\n" in out.getvalue()

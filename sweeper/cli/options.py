@@ -52,7 +52,10 @@ def _absolute(uri: str | None) -> str | None:
 UriOption = Annotated[
     str | None,
     typer.Option(
-        "--tracking-uri", metavar="URI", help="The MLflow store, in the place of the file's.", callback=_absolute
+        "--tracking-uri",
+        metavar="URI",
+        help="The MLflow store, in the place of the file's; `run` and `resume` keep it with the sweep.",
+        callback=_absolute,
     ),
 ]
 

@@ -53,20 +53,30 @@ def results(
     name: NameArgument,
     top: Annotated[int | None, typer.Option(help="Only the best so many.", min=1)] = None,
     is_per_class: Annotated[bool, typer.Option("--per-class", help="Accuracy by class, hardest first.")] = False,
+    is_by_cell: Annotated[bool, typer.Option("--cells", help="A row a cell: means and deviations over seeds.")] = False,
     storage: StorageOption = STORAGE,
     as_json: JsonOption = False,
 ) -> None:
-    """The table of a sweep's trials, best first; or of its classes for the best trials."""
+    """The table of a sweep's trials, best first; or of its cells, or of its classes for the best trials."""
+    from sweeper.dashboards.terminal_cells import print_cells
     from sweeper.dashboards.terminal_classes import print_classes
     from sweeper.results import named_table, ranked_table
+    from sweeper.space import Space
 
+    if is_per_class and is_by_cell:
+        raise InputError("given --cells and --per-class, which are tables of their own; ask for one at a time")
     sweep = existing(storage, name)
     experiment = stored(sweep)
     objective = experiment.objective
     if as_json:
         from sweeper.exports import export
 
-        export(ranked_table("per-class" if is_per_class else "trials", sweep, experiment, top), "json", None)
+        table = "per-class" if is_per_class else "cells" if is_by_cell else "trials"
+        export(ranked_table(table, sweep, experiment, top), "json", None)
+    elif is_by_cell:
+        axes = Space.of(experiment.search).names
+        cells = named_table("cells", sweep, experiment)
+        print_cells(cells, axes, objective.metric, objective.mode, top, output_console())
     elif is_per_class:
         trials, classes = (named_table(table, sweep, experiment) for table in ("trials", "per-class"))
         print_classes(trials, classes, objective.metric, objective.mode, top, output_console())

@@ -22,7 +22,7 @@ from sweeper.cli.options import (
     app,
 )
 from sweeper.cli.streams import lasting_streams
-from sweeper.cli.sweeps import absolute, console, existing, read, show_results, stored
+from sweeper.cli.sweeps import absolute, console, existing, read, show_results, stored, tracked_in
 from sweeper.exit_codes import NOT_PUBLISHED
 from sweeper.system.stopping import Stopped, Stopping, hearing, leave
 
@@ -71,9 +71,9 @@ def run_command(
     """Run an experiment, or go on with it: ended trials are skipped, interrupted ones continue, new cells are added."""
     from sweeper.store import Sweep
 
-    options = {"executor": executor, "address": address, "uri": uri}
+    options = {"executor": executor, "address": address}
     with _stoppable() as stopping:
-        experiment = absolute(read(file, settings, storage))
+        experiment = tracked_in(uri, absolute(read(file, settings, storage)))
         _run(Sweep(storage, experiment.name), experiment, **options, stopping=stopping)
 
 
@@ -87,10 +87,10 @@ def resume(
     address: AddressOption = None,
 ) -> None:
     """Go on with a sweep from its folder's own experiment.yaml."""
-    options = {"executor": executor, "address": address, "uri": uri, "retry_failed": retry_failed}
+    options = {"executor": executor, "address": address, "retry_failed": retry_failed}
     with _stoppable() as stopping:
         sweep = existing(storage, name)
-        _run(sweep, stored(sweep), **options, stopping=stopping)
+        _run(sweep, tracked_in(uri, stored(sweep)), **options, stopping=stopping)
 
 
 @app.command()

@@ -68,6 +68,13 @@ def absolute(experiment: "Experiment") -> "Experiment":
     return experiment
 
 
+def tracked_in(uri: str | None, experiment: "Experiment") -> "Experiment":
+    """The experiment published to the store of `--tracking-uri`: kept with the sweep, so that later commands find it."""
+    from dataclasses import replace
+
+    return replace(experiment, tracking=replace(experiment.tracking, uri=uri)) if uri else experiment
+
+
 def existing(storage: str, name: str) -> "Sweep":
     """The sweep of that name. Raises InputError that lists those there are."""
     from sweeper.reading.mistakes import unknown
@@ -88,11 +95,9 @@ def stored(sweep: "Sweep") -> "Experiment":
 
 def show_results(sweep: "Sweep", records: "Sequence[Record]", experiment: "Experiment", top: int | None) -> None:
     from sweeper.dashboards.terminal import print_results
-    from sweeper.results import history_table, trials_table
+    from sweeper.results import history_table, trials_now
     from sweeper.space import Space
 
     axes, objective = Space.of(experiment.search).names, experiment.objective
-    trials, history = trials_table(records, axes), history_table(records)
-    if not sweep.is_running():
-        trials["state"] = trials["state"].replace("running", "interrupted")
+    trials, history = trials_now(sweep, records, axes), history_table(records)
     print_results(trials, history, axes, objective.metric, objective.mode, top, output_console())

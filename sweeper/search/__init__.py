@@ -44,7 +44,6 @@ class Search:
         self.space, self.seeds = self.asked.space, experiment.search.seeds
         self.window = window if experiment.pruning or not self.asked.is_grid else None
         self.judge = Judge(experiment, self.space, self.window)
-        self.to_draw = 0 if self.asked.is_grid else self.asked.count_to_draw()
         self.known: set[str] = set()  # keys of trials that have a number
         self.others: set[str] = set()  # keys of trials in the folder that the file does not ask for
         self.cells: dict[str, tuple[Cell, set[int]]] = {}  # their cells, with the seeds tried
@@ -94,11 +93,11 @@ class Search:
     @property
     def total(self) -> int:
         """How many trials the whole search has."""
-        return self.to_draw * len(self.seeds) + self.asked.planned_count
+        return self.asked.total
 
     @property
     def _may_draw(self) -> bool:
-        return self.drawn < self.to_draw and self.misses < MAX_MISSES
+        return self.drawn < self.asked.to_draw and self.misses < MAX_MISSES
 
     def _may_start(self, number: int) -> bool:
         return self.window is None or all(other > number - self.window for other in self.unfinished if other < number)
@@ -231,7 +230,7 @@ class Search:
     def _own_cell(self, trial: Trial) -> Cell | None:
         """The trial's cell in the file as it now is; None when the file does not ask for it, or for fewer drawn cells."""
         cell = self.asked.cell_of(trial)
-        if cell is None or (self._is_drawn(replace(trial, cell=cell)) and self.drawn >= self.to_draw):
+        if cell is None or (self._is_drawn(replace(trial, cell=cell)) and self.drawn >= self.asked.to_draw):
             return None
         return cell
 

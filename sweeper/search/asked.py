@@ -15,17 +15,24 @@ from sweeper.trial import Trial, canonical_json, config_for, settings_for, trial
 SMALL = 10_000  # cells of a space that may be listed
 
 
+def count_of(experiment: Experiment) -> int:
+    """How many trials an experiment comes to, without a look at its images or its network's code."""
+    return Asked(experiment, lambda data: canonical_json(to_plain(data)), lambda name: name).total
+
+
 class Asked:
     """The cells of an experiment and what they come to."""
 
-    def __init__(self, experiment: Experiment, fingerprint: Callable[[Data], str]) -> None:
-        self.experiment, self.fingerprint = experiment, fingerprint
+    def __init__(
+        self, experiment: Experiment, fingerprint: Callable[[Data], str], code: Callable[[str], str | None] = code_of
+    ) -> None:
+        self.experiment, self.fingerprint, self.code = experiment, fingerprint, code
         self.seeds, self.is_grid = experiment.search.seeds, experiment.search.method == "grid"
         self.space = Space.of(experiment.search)
 
     def config(self, cell: Cell, seed: int) -> dict[str, Any]:
         settings = settings_for(self.experiment, cell, seed)
-        fingerprint, code = self.fingerprint(settings.data), code_of(settings.model.name)
+        fingerprint, code = self.fingerprint(settings.data), self.code(settings.model.name)
         return config_for(settings, fingerprint, code, self.experiment.objective)
 
     def key(self, cell: Cell, seed: int) -> str:
@@ -64,9 +71,15 @@ class Asked:
         """Whether a sampler's space may be listed."""
         return not self.is_grid and self.space.size(SMALL) < SMALL
 
-    def count_to_draw(self) -> int:
+    @property
+    def total(self) -> int:
+        """How many trials there are to be."""
+        return self.to_draw * len(self.seeds) + self.planned_count
+
+    @cached_property
+    def to_draw(self) -> int:
         """How many cells a sampler is to draw: no more than come to trials of their own."""
-        if self.space.is_all_excluded():
+        if self.is_grid or self.space.is_all_excluded():
             return 0
         included = self.planned_count // len(self.seeds)
         limit = (self.experiment.search.trials or 0) + included

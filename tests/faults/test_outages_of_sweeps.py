@@ -48,17 +48,18 @@ def test_a_server_that_is_down_to_the_end_is_told_of_and_sync_completes_it(
     done = here(*arguments, expect=4)
     assert "not published: 3 of the runs" in done.stderr
     assert f"sweeper sync grid --storage {tmp_path} --tracking-uri {away}" in done.stderr
-    here("sync", "grid", "--storage", tmp_path)
+    elsewhere = ("sync", "grid", "--storage", tmp_path, "--tracking-uri", f"sqlite:///{database}")
+    here(*elsewhere)
     check_mlflow(tmp_path, TRIALS)
     before = dump(database)
-    assert "nothing to publish" in here("sync", "grid", "--storage", tmp_path).stderr
+    assert "nothing to publish" in here(*elsewhere).stderr
     assert dump(database) == before
     client = MlflowClient(f"sqlite:///{database}")
     (experiment,) = [one for one in client.search_experiments() if one.name == "grid"]
     for run in client.search_runs([experiment.experiment_id])[:2]:
         client.delete_run(run.info.run_id)
     client.delete_experiment(experiment.experiment_id)
-    here("sync", "grid", "--storage", tmp_path)
+    here(*elsewhere)
     runs = held(database, Sweep(str(tmp_path), "grid").identity())
     assert [len(found) for found in runs.values()] == [1] * (TRIALS + 1)
     assert {run["status"] for (run,) in runs.values()} == {"FINISHED"}
