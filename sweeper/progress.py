@@ -167,10 +167,10 @@ def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
         if record
         else None
     )
-    told = ", ".join(
+    parts = [
         f"{count} {state if is_running or state != 'running' else 'interrupted'}" for state, count in counts.items()
-    )
-    told += f"{', ' if told else ''}{to_begin} to begin" if to_begin else ""
+    ] or ["no trials yet"]
+    told = ", ".join([*parts, f"{to_begin} to begin"] if to_begin else parts)
     told += f"; best {metric} {best['value']:.4f} ({best['trial']})" if best else ""
     told += "; running now" if is_running else ""
     return {
@@ -179,5 +179,5 @@ def standing(sweep: Sweep, experiment: Experiment) -> dict[str, Any]:
         "to_begin": to_begin,
         "is_running": is_running,
         "best": best,
-        "told": told or "no trials yet",
+        "told": told,
     }

@@ -119,7 +119,7 @@ def _run(
     for told in sweeping.cautions():
         console.print(told, markup=False)
     _tell_others(sweeping, search, console)
-    publisher = Publisher(way.uri, sweep, experiment)
+    publisher = Publisher(way.uri, sweep, experiment, tell=partial(console.print, style="yellow"))
     ended = Counter(record.state for record in sweeping.own(search) if record.result and not sweeping.goes_on(record))
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
     try:

@@ -235,7 +235,7 @@ def test_a_sweep_that_cannot_be_read_keeps_no_other_off_the_list(tmp_path: Path)
     (tmp_path / "a" / "experiment.yaml").write_bytes(b"# Written by sweeper, with its")
     (tmp_path / "c" / "experiment.yaml").write_text("nonsense: 1")
     told = here("list", "--storage", tmp_path, expect=2)
-    assert told.stdout == "b: no trials yet\n"
+    assert told.stdout == "b: no trials yet, 8 to begin\n"
     assert str(tmp_path / "a" / "experiment.yaml") in told.stderr
     assert str(tmp_path / "c" / "experiment.yaml") in told.stderr
 

@@ -1,6 +1,8 @@
 """What runs on the nodes of a real Ray: measurements, and trials where they may not run."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,3 +155,21 @@ def test_a_worker_that_is_terminated_with_its_node_is_told_from_one_that_crashed
             self.fit = {node.id: node}
 
     assert Settled().told_lost(node.id, death) == told
+
+
+NODES_LOST = """
+from sweeper.launch import import_ray
+
+_, connection = import_ray(None)
+with connection.cluster(None):
+    from ray._private.worker import print_to_stdstream  # as Ray tells of a lost node, and of the next one
+
+    for process in ("raylet", "another raylet"):
+        print_to_stdstream({"lines": ["a node was lost"], "pid": process, "is_err": False}, ignore_prefix=False)
+print("the table")
+"""
+
+
+def test_what_ray_tells_of_lost_nodes_does_not_come_among_the_data() -> None:
+    done = subprocess.run([sys.executable, "-c", NODES_LOST], capture_output=True, text=True, check=True)
+    assert done.stdout == "the table\n"

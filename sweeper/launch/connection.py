@@ -80,7 +80,8 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head]:
             atexit.unregister(ray.shutdown)  # it would wait for the head
         else:
             threading.Thread(target=_end, args=(own,), name="ending Ray", daemon=True).start()
-            ray.shutdown()
+            with _silence():
+                ray.shutdown()
 
 
 def _own_node() -> str:
@@ -107,7 +108,7 @@ def _keep_token() -> None:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Ray tells of lost nodes on stdout, where data belong; the sweep does so itself."""
+    """Ray tells of lost nodes on stdout, where data belong, of some only as it is left; the sweep does so itself."""
     with open(os.devnull, "w") as nothing, redirect_stdout(nothing):
         yield
 

@@ -13,7 +13,7 @@ from sweeper.store import Record, Result, Row, StoreError, Sweep
 from sweeper.text.redaction import without_password, without_passwords
 from sweeper.tracking.news import News, Parent, news_of, news_of_end
 from sweeper.tracking.settings import set_up
-from sweeper.tracking.trouble import is_outage, sentence
+from sweeper.tracking.trouble import Outage, is_outage, sentence
 from sweeper.trial import Trial, TrialState
 
 if TYPE_CHECKING:
@@ -30,13 +30,19 @@ class Publisher:
     """Listens to a sweep and publishes it; see `launch.Listener`. Start it, then call `finish`, or `leave` where the sweep stops.
 
     The thread owns the connection. A trial's news stay in `news` until the store has them. After any trouble nothing
-    that was known of the store is believed: runs are looked up again, as after a restart.
+    that was known of the store is believed: runs are looked up again, as after a restart. `tell` hears of an outage.
     """
 
     def __init__(
-        self, uri: str, sweep: Sweep, experiment: Experiment, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        uri: str,
+        sweep: Sweep,
+        experiment: Experiment,
+        patience_seconds: float = PATIENCE_SECONDS,
+        tell: Callable[[str], object] = lambda told: None,
     ) -> None:
         self.uri, self.sweep, self.experiment, self.patience = uri, sweep, experiment, patience_seconds
+        self.outage = Outage(uri, tell)
         self.news: dict[str, News] = {}
         self.taken: dict[str, tuple[TrialState, float] | None] = {}
         self.changed = threading.Condition()
@@ -193,7 +199,10 @@ class Publisher:
                 self.changed.wait_for(lambda: self.news or self.parent)
                 self.changed.wait_for(lambda: self.is_last or self.parent, self.next_round - time.monotonic())
                 self.next_round = time.monotonic() + GATHER_SECONDS
-            if not self._round():
+            went_well = self._round()
+            if self.parent is None:
+                self.outage.note(self.trouble if self.is_outage else None)
+            if not went_well:
                 self._pause()
 
     def _is_hopeless(self) -> bool:

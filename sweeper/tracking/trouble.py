@@ -1,6 +1,32 @@
 """What went wrong with a store: whose trouble it is, and in a sentence."""
 
+import time
+from collections.abc import Callable
+
 from sweeper.text.redaction import redacted, without_password
+
+TOLD_AFTER_SECONDS = 10.0
+
+
+class Outage:
+    """Tells once of a store that has not answered for ten seconds while a sweep runs, and once that it answers again."""
+
+    def __init__(self, uri: str, tell: Callable[[str], object]) -> None:
+        self.uri, self.tell = without_password(uri), tell
+        self.since: float | None = None
+        self.is_told = False
+
+    def note(self, trouble: str | None) -> None:
+        """Take in how the last request went; `trouble` is a sentence with the store's address, None when it went well."""
+        if trouble is None:
+            if self.is_told:
+                self.tell(f"{self.uri} answers again: what it lacks is being published")
+            self.since, self.is_told = None, False
+            return
+        self.since = self.since or time.monotonic()
+        if not self.is_told and time.monotonic() - self.since >= TOLD_AFTER_SECONDS:
+            self.is_told = True
+            self.tell(f"{trouble}. The sweep goes on; what is not published now is kept and tried again")
 
 
 def is_outage(error: Exception) -> bool:

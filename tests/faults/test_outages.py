@@ -53,6 +53,13 @@ def assert_quick(seconds: list[float]) -> None:
     assert max(seconds) < 0.5
 
 
+def wait_for(condition: Callable[[], object]) -> None:
+    last = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < last
+        time.sleep(0.05)
+
+
 def started(uri: str, sweep: Sweep, patience: float = 0.2) -> Publisher:
     publisher = Publisher(uri, sweep, experiment(), patience_seconds=patience)
     publisher.start()
@@ -120,6 +127,30 @@ def test_a_server_that_is_killed_and_comes_back_gets_all(tmp_path: Path, server:
     server.start()
     assert_quick(seconds)
     assert finish(publisher) == []
+    assert_whole(server, sweep)
+
+
+def test_a_server_that_is_out_for_long_is_told_of_while_the_sweep_runs_and_so_is_its_return(
+    tmp_path: Path, server: MlflowServer, proxy: Proxy, short_pauses: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeper.tracking.trouble.TOLD_AFTER_SECONDS", 0.5)
+    sweep, told = a_sweep(tmp_path, 4), list[str]()
+    publisher = Publisher(proxy.uri, sweep, experiment(), tell=told.append)
+    publisher.start()
+    first, second, *others = sweep.records()
+    live(publisher, [first])
+    settled(publisher)
+    assert told == []
+    proxy.mode = "500"
+    live(publisher, [second])
+    wait_for(lambda: told)
+    assert proxy.uri in told[0]
+    assert "The sweep goes on" in told[0]
+    proxy.mode = "pass"
+    wait_for(lambda: len(told) > 1)
+    live(publisher, others)
+    assert finish(publisher) == []
+    assert told[1:] == [f"{proxy.uri} answers again: what it lacks is being published"]
     assert_whole(server, sweep)
 
 
