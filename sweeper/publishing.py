@@ -89,6 +89,8 @@ def finish(
     else:
         note_published(sweep, everything, publisher.uri)
         console.print(f"MLflow: {without_password(publisher.uri)}")
+    if publisher.registered:
+        console.print(f"the best model is registered: {publisher.registered}")
     return unpublished
 
 

@@ -84,7 +84,9 @@ def test_a_model_is_logged_and_registered_once(tmp_path: Path, database: Path, u
     client.create_logged_model(str(parent["experiment_id"]), "model", parent["run_uuid"], cut_off)
     for register in (None, "best", None, "best", "best also"):
         model = a_model("0123456789ab", network, "pickle")
-        assert publish(sweep, uri, a_parent(model=model, register=register)).missing == []
+        published = publish(sweep, uri, a_parent(model=model, register=register))
+        assert published.missing == []
+        assert published.registered == (register and f"models:/{register}/1")
     (model,) = models_of(uri, database, sweep)
     versions = client.search_model_versions()
     assert sorted((v.name, v.version, v.run_id) for v in versions) == [
@@ -92,7 +94,8 @@ def test_a_model_is_logged_and_registered_once(tmp_path: Path, database: Path, u
         ("best also", 1, parent["run_uuid"]),
     ]
     assert {version.source for version in versions} == {model.artifact_location}
-    publish(sweep, uri, a_parent(model=a_model("ba9876543210", network, "pickle"), register="best"))
+    other = publish(sweep, uri, a_parent(model=a_model("ba9876543210", network, "pickle"), register="best"))
+    assert other.registered == "models:/best/2"
     assert len(models_of(uri, database, sweep)) == 2
     assert sorted((v.name, v.version) for v in client.search_model_versions()) == [
         ("best", 1),

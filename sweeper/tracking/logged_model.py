@@ -29,14 +29,13 @@ class LoggedModel:
     save: Callable[[str, Mapping[str, str]], None]
 
 
-def log_model(client: Client, run: mlflow.entities.Run, model: LoggedModel, register: str | None) -> None:
-    """Log a network on a run, unless it is there, and register it when asked, unless it is."""
+def log_model(client: Client, run: mlflow.entities.Run, model: LoggedModel, register: str | None) -> str | None:
+    """Log a network on a run, unless it is there, and register it when asked, unless it is; then returns its address."""
     logged = _found(client, run, model.key)
     if logged is None:
         with _time_to_upload():
             logged = _logged(client, run, model)
-    if register:
-        _register(client, logged, register)
+    return f"models:/{register}/{_version(client, logged, register)}" if register else None
 
 
 def _found(client: Client, run: mlflow.entities.Run, key: str) -> mlflow.entities.LoggedModel | None:
@@ -68,17 +67,18 @@ def _logged(client: Client, run: mlflow.entities.Run, model: LoggedModel) -> mlf
     return client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
 
 
-def _register(client: Client, logged: mlflow.entities.LoggedModel, name: str) -> None:
+def _version(client: Client, logged: mlflow.entities.LoggedModel, name: str) -> str:
+    """The version under which a model is registered by that name, from now on or already."""
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
             raise
-    versions = client.search_model_versions(f"run_id = '{logged.source_run_id}'")
-    if not any(version.name == name and version.source == logged.artifact_location for version in versions):
-        client.create_model_version(
-            name, logged.artifact_location, run_id=logged.source_run_id, model_id=logged.model_id
-        )
+    for known in client.search_model_versions(f"run_id = '{logged.source_run_id}'"):
+        if known.name == name and known.source == logged.artifact_location:
+            return str(known.version)
+    place, run_id = logged.artifact_location, logged.source_run_id
+    return str(client.create_model_version(name, place, run_id=run_id, model_id=logged.model_id).version)
 
 
 @contextmanager

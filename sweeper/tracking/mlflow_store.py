@@ -211,9 +211,9 @@ class SweepRuns:
                 self.client.log_batch(run.run_id, tags=[RunTag(STATE_TAG, TrialState.WAITING.value)])
                 self._set_status(run, STATUS[TrialState.WAITING], None)
 
-    def log_model(self, model: LoggedModel, register: str | None) -> None:
-        """Log the best trial's network on the parent run, once for each best trial, and register it when asked."""
-        log_model(self.client, self.parent, model, register)
+    def log_model(self, model: LoggedModel, register: str | None) -> str | None:
+        """Log the best trial's network on the parent run, once for each best trial; register it when asked: its address."""
+        return log_model(self.client, self.parent, model, register)
 
     def publish_parent(
         self, files: Mapping[str, bytes], tables: Mapping[str, pd.DataFrame], tags: Mapping[str, str], is_over: bool

@@ -50,6 +50,7 @@ class Publisher:
         self.records: Sequence[Record] = ()
         self.missing: list[str] = ["the parent run"]
         self.trouble: str | None = None
+        self.registered: str | None = None  # the address of the best model, when it was to be registered
         self.is_outage = self.was_troubled = self.is_last = self.is_leaving = False
         self.tries = self.troubles = 0
         self.next_round = 0.0
@@ -294,7 +295,7 @@ class Publisher:
 
     def _log_model(self, parent: Parent) -> None:
         if parent.model:
-            self._connected().log_model(parent.model, parent.register)
+            self.registered = self._connected().log_model(parent.model, parent.register)
         elif parent.register:
             raise ValueError(
                 "the best trial has kept no model to register; `artifacts: {models: best}` keeps those of sweeps to come"
