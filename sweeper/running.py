@@ -104,21 +104,10 @@ def _run(
     at_last: ExitStack,
 ) -> Ended:
     sweep, experiment = sweeping.sweep, sweeping.experiment
-    if way.executor == "ray" and way.address:
-        check_answers(way.address)
-    set_up()
-    has_torch = way.executor == "inline" or "torch" in sys.modules or bool(user_models(experiment))  # now or soon
-    apart = at_last.enter_context(Apart(is_here=has_torch, rest=DRAWING))
-    if way.executor == "ray":
-        apart.begin("torch")
-        import_ray(way.address)  # meanwhile
+    apart = _imported(sweeping, way, at_last)
     check_splits(sweeping)
     check_models(sweeping, apart)
-    if passed_over := sweeping.passed_over():
-        console.print(told_passed_over(passed_over), markup=False)
-    for told in sweeping.cautions():
-        console.print(told, markup=False)
-    _tell_others(sweeping, search, console)
+    _tell_beforehand(sweeping, search, console)
     publisher = Publisher(way.uri, sweep, experiment, tell=partial(console.print, style="yellow"))
     ended = Counter(record.state for record in sweeping.own(search) if record.result and not sweeping.goes_on(record))
     console.print(f"{experiment.name}: {search.total} trials, {ended.total()} ended already; in {sweep.folder.url}")
@@ -140,17 +129,43 @@ def _run(
     except BaseException:
         publisher.leave()
         raise
-    again = f"; what {stop.cut_off} of the trials did since the last checkpoint is done again"
-    lost = again if stop.cut_off else "; everything is saved"
-    if stop.trouble:
-        lost = "; what is saved stays"
-        console.print(stop.trouble, style="red", markup=False)
-    console.print(f"stopped{lost}. Go on with: {way.again}{RETRY if sweeping.retry_failed else ''}")
+    _tell_stopped(stop, f"{way.again}{RETRY if sweeping.retry_failed else ''}", console)
     publisher.leave()
     code = stop.code or FAILED
     if stop.has_lost_head:
         at_last.callback(end, code)
     return Ended(code)
+
+
+def _imported(sweeping: Sweeping, way: Way, at_last: ExitStack) -> Apart:
+    """Import what running takes, side by side where there is a process apart. Raises ClusterError where no cluster answers."""
+    if way.executor == "ray" and way.address:
+        check_answers(way.address)
+    set_up()
+    here = way.executor == "inline" or "torch" in sys.modules or bool(user_models(sweeping.experiment))  # now or soon
+    apart = at_last.enter_context(Apart(is_here=here, rest=DRAWING))
+    if way.executor == "ray":
+        apart.begin("torch")
+        import_ray(way.address)  # meanwhile
+    return apart
+
+
+def _tell_beforehand(sweeping: Sweeping, search: Search, console: Console) -> None:
+    """What the person should know of the images and of the folder before anything trains."""
+    if passed_over := sweeping.passed_over():
+        console.print(told_passed_over(passed_over), markup=False)
+    for told in sweeping.cautions():
+        console.print(told, markup=False)
+    _tell_others(sweeping, search, console)
+
+
+def _tell_stopped(stop: Stop, again: str, console: Console) -> None:
+    lost = f"; what {stop.cut_off} of the trials did since the last checkpoint is done again"
+    kept = lost if stop.cut_off else "; everything is saved"
+    if stop.trouble:
+        kept = "; what is saved stays"
+        console.print(stop.trouble, style="red", markup=False)
+    console.print(f"stopped{kept}. Go on with: {again}")
 
 
 def _keep(sweeping: Sweeping, search: Search, weights: Mapping[str, ByClass]) -> None:
