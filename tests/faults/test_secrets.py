@@ -185,7 +185,8 @@ def server(outing: Outing, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield real.uri
         real.kill()
         return
-    monkeypatch.setattr(Publisher.__init__, "__defaults__", (0.5,))  # seconds of patience
+    others = (Publisher.__init__.__defaults__ or ())[1:]
+    monkeypatch.setattr(Publisher.__init__, "__defaults__", (0.5, *others))  # seconds of patience
     with ThreadingHTTPServer(("127.0.0.1", 0), Deaf) as deaf:
         threading.Thread(target=deaf.serve_forever, args=(0.05,), daemon=True).start()
         yield f"http://127.0.0.1:{deaf.server_port}"
