@@ -18,6 +18,7 @@ Pixels = Annotated[int, Field(ge=8, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.\-]{0,99}$")]
 INF = float("inf")
+SCALARS = (str, int, float, type(None))
 DATASET_NAMES = ("tiny-imagenet", "tiny-image10", "digits", "folder")
 PRUNERS: dict[str, dict[str, tuple[type, ...]]] = {  # Optuna's, by their own arguments; a test holds them to Optuna
     "median": {"n_startup_trials": (int,), "n_warmup_steps": (int,), "interval_steps": (int,), "n_min_trials": (int,)},
@@ -272,7 +273,7 @@ def name_and_arguments(word: "str | _Named") -> tuple[str, dict[str, Any]]:
 
 def to_plain(value: Any) -> Any:
     """The file's own form of an experiment or of a part of it: nested dicts, lists and scalars."""
-    if value is None or isinstance(value, str | int | float):
+    if isinstance(value, SCALARS):
         return value
     if isinstance(value, _Named):
         return {"name": value.name, **value.arguments}

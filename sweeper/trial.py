@@ -18,6 +18,9 @@ KEY_DIGITS = 12
 SHORT_NAME_LENGTH = 100
 CODE, OBJECTIVE = "code", "objective"
 BY_TOP1 = Objective()
+SCALARS = (str, int, type(None))
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+_WHOLE_FLOATS = (".0,", ".0}", ".0]", "e+")  # how they end; a text that looks alike costs a second look
 
 
 class UnknownTrialError(ValueError):
@@ -162,11 +165,13 @@ def find_key(keys: Iterable[str], beginning: str, listing: str) -> str:
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces, and numbers that are equal written alike (1.0 as 1)."""
-    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = _ENCODER.encode(value)
+    may_hold = text.endswith(".0") or any(end in text for end in _WHOLE_FLOATS)
+    return _ENCODER.encode(_canonical(value)) if may_hold else text
 
 
 def _canonical(value: Any) -> Any:
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, SCALARS):
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value

@@ -172,6 +172,14 @@ def test_the_canonical_form_reads_back_as_an_equal_value_so_that_no_two_share_it
     assert canonical_json(json.loads(canonical_json(value))) == canonical_json(value)
 
 
+@pytest.mark.parametrize("whole", [1.0, -0.0, 1e15, 1e16, 2.0**80, 1e22])
+def test_a_whole_number_is_written_without_a_fraction_wherever_it_stands(whole: float) -> None:
+    value = {"a": whole, "b": [whole, {"c": whole}], "text.0,": "1.0]e+"}
+    number = int(whole)
+    assert canonical_json(whole) == str(number)
+    assert canonical_json(value) == f'{{"a":{number},"b":[{number},{{"c":{number}}}],"text.0,":"1.0]e+"}}'
+
+
 def test_numbers_that_json_cannot_write_have_no_key() -> None:
     with pytest.raises(ValueError, match="JSON"):
         canonical_json({"lr": math.nan})

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 _JSON_SEAL, _JSON_END = b',\n "sha256": "', b'"\n}\n'  # the last member, of all the bytes before it
 _TEXT_HEAD, _TEXT_SEAL = b"# Written by sweeper, with its checksum.\n", b"# sha256: "  # the first line and the last
 _TEXT_MARKS = re.compile(rb"Written by sweeper|sha256: |[0-9a-f]{24}")  # what is left of them when both are damaged
@@ -25,7 +27,10 @@ def opened_json(content: bytes) -> Any:
     body, seal, rest = content.rpartition(_JSON_SEAL)
     if not seal or rest != _digest(body) + _JSON_END:
         raise ValueError("its checksum is wrong" if seal else "it has no checksum")
-    return json.loads(body + b"\n}")
+    try:
+        return from_json(body + b"\n}")  # four times as fast, but it refuses half a surrogate pair
+    except ValueError:
+        return json.loads(body + b"\n}")
 
 
 def sealed_text(text: str) -> bytes:
