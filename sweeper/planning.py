@@ -94,7 +94,9 @@ def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
 
     What was measured here within a day is taken as it is, unless `is_anew`. Raises PlanError, UnfitSettingsError.
     """
-    sweeping = Sweeping.of(sweep, experiment)
+    sweeping = Sweeping.of(
+        sweep, experiment, has_rows=False
+    )  # nothing is judged: what there is to run is known without
     check_splits(sweeping)
     search = sweeping.search(1)
     ended = Counter(

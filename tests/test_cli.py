@@ -92,6 +92,21 @@ def test_plan_counts_what_is_done_and_what_is_left(storage: Path) -> None:
     assert not list(storage.glob("small/trials/*/history.json"))
 
 
+def test_plan_notices_results_that_are_gone_or_damaged(storage: Path, tmp_path: Path) -> None:
+    kept = shutil.copytree(storage, tmp_path / "storage")
+    words = ("plan", kept / "small.yaml", "--storage", kept, "--json")
+    one, other, third, *_ = sorted((kept / "small" / "trials").iterdir())
+    (one / "result.json").unlink()
+    shutil.rmtree(other)
+    told = json.loads(here(*words).stdout)
+    assert (told["trials"], told["left"], told["ended"]) == (8, 2, {"complete": 6})
+    for name in ("result.json", "trial.json"):
+        whole = (third / name).read_bytes()
+        (third / name).write_bytes(whole.replace(b"0", b"1", 1))
+        assert f"{third / name} is damaged" in here(*words, expect=2).stderr
+        (third / name).write_bytes(whole)
+
+
 def test_plan_tells_which_trials_would_be_left_out(storage: Path) -> None:
     told = here("plan", storage / "small.yaml", "--set", "train.batch_size=32", "--storage", storage).stdout
     assert "small: 8 trials, 8 to run" in told

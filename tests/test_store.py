@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -588,3 +588,24 @@ def test_records_read_at_once_are_those_read_trial_by_trial_while_some_wait_and_
     assert [record.state.value for record in sweep.records()] == ["waiting", "running", "complete"]
     assert sweep.records() == [sweep.trial(trial.key).record() for trial in trials]
     assert sweep.trial("empty").record() is None
+
+
+def test_what_lies_among_the_trials_and_is_none_is_passed_by(tmp_path: Path) -> None:
+    sweep = Sweep(str(tmp_path), "demo")
+    sweep.trial(TRIAL.key).write_trial(TRIAL)
+    (tmp_path / "demo" / "trials" / "Thumbs.db").write_bytes(b"a file")
+    (tmp_path / "demo" / "trials" / "gone").symlink_to(tmp_path / "nowhere")
+    assert [record.trial for record in sweep.all_records()] == [TRIAL]
+
+
+def test_the_rows_of_trials_that_have_ended_may_be_left_out_and_nothing_else(sweep: Sweep) -> None:
+    running, ended = (Trial.of(number, {}, {"seed": number}) for number in range(2))
+    for trial in (running, ended):
+        sweep.trial(trial.key).write_trial(trial)
+    sweep.trial(running.key).write_history(ROWS)
+    sweep.trial(ended.key).write_result(
+        result := Result(TrialState.PRUNED, {"lr": 1.0}, ROWS, 2, pruning={"name": "nop"})
+    )
+    one, other = sweep.all_records(has_rows=False)
+    assert same(one, Record(running, TrialState.RUNNING, ROWS))
+    assert same(other, Record(ended, TrialState.PRUNED, (), replace(result, history=())))

@@ -66,8 +66,9 @@ class Sweeping:
     note: Callable[[], object] = lambda: None
 
     @classmethod
-    def of(cls, sweep: Sweep, experiment: Experiment, retry_failed: bool = False) -> "Sweeping":
-        return cls(sweep, experiment, sweep.all_records(), Fingerprints(experiment.data), retry_failed)
+    def of(cls, sweep: Sweep, experiment: Experiment, retry_failed: bool = False, has_rows: bool = True) -> "Sweeping":
+        """Without `has_rows` what is there already is known without its histories, by which a pruner judges."""
+        return cls(sweep, experiment, sweep.all_records(has_rows), Fingerprints(experiment.data), retry_failed)
 
     def goes_on(self, record: Record) -> bool:
         """Whether an ended trial is taken up again."""

@@ -137,7 +137,7 @@ class Folder:
     def _read_if_there(self, name: str) -> bytes | None:
         try:
             return Folder.read(self, name)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def glob(self, pattern: str) -> list[str]:
