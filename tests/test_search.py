@@ -3,6 +3,7 @@
 import functools
 import inspect
 import itertools
+import json
 import math
 import random
 from collections.abc import Iterator
@@ -19,9 +20,9 @@ from sweeper.experiment import Data, Experiment, Objective, named_of, to_plain
 from sweeper.reading import read_experiment
 from sweeper.search import MAX_MISSES, Search, goes_on
 from sweeper.search import study as pieces
-from sweeper.search.asked import count_of
+from sweeper.search.asked import Asked, count_of
 from sweeper.store import Record, Result, Row, StoreError
-from sweeper.trial import Trial, TrialState, canonical_json
+from sweeper.trial import Trial, TrialState, canonical_json, config_for, settings_for
 
 EPOCHS = 9
 LISTS = "lr: [0.001, 0.01, 0.1, 1], momentum: [0.1, 0.5, 0.9], gamma: [0.1, 0.5]"
@@ -433,6 +434,21 @@ def sections(draw: st.DrawFn) -> str:
     seeds = draw(st.sampled_from([[0], [0, 1], [1, 0], [1]]))
     section = {"method": method, **drawing, "space": {**space, **ranges}, "include": include, "seeds": seeds}
     return canonical_json(section)
+
+
+CELLS = st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in WRITTEN.items()})
+
+
+@given(st.lists(st.tuples(CELLS, st.integers(0, 9)), max_size=4))
+def test_a_config_is_the_same_whether_its_settings_are_read_together_or_one_by_one(
+    trials: list[tuple[dict[str, Any], int]],
+) -> None:
+    subject = experiment(objective="{metric: val/loss, mode: min}")
+    asked = Asked(subject, fingerprint)
+    for cell, seed in trials:
+        settings_read = settings_for(subject, cell, seed)
+        whole = config_for(settings_read, fingerprint(settings_read.data), objective=subject.objective)
+        assert json.dumps(asked.config(cell, seed)) == json.dumps(whole)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -14,7 +14,7 @@ from typing import Any
 from sweeper.causes import is_of_files
 from sweeper.experiment import Data, Experiment, to_plain
 from sweeper.search.asked import Asked
-from sweeper.search.judge import Judge
+from sweeper.search.judge import Idle, Judge
 from sweeper.space.domain import Cell
 from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json, trial_key
@@ -42,8 +42,9 @@ class Search:
         self.experiment, self.retry_failed = experiment, retry_failed
         self.asked = Asked(experiment, fingerprint)
         self.space, self.seeds = self.asked.space, experiment.search.seeds
-        self.window = window if experiment.pruning or not self.asked.is_grid else None
-        self.judge = Judge(experiment, self.space, self.window)
+        has_judge = bool(experiment.pruning) or not self.asked.is_grid
+        self.window = window if has_judge else None
+        self.judge = (Judge if has_judge else Idle)(experiment, self.space, self.window)
         self.known: set[str] = set()  # keys of trials that have a number
         self.others: set[str] = set()  # keys of trials in the folder that the file does not ask for
         self.cells: dict[str, tuple[Cell, set[int]]] = {}  # their cells, with the seeds tried
@@ -196,13 +197,13 @@ class Search:
             )
         while self.count < trial.number:
             self._fill(self.count)
-        cell = self._own_cell(trial)
-        if cell is None:
+        own = self._own(trial)
+        if own is None:
             self.others.add(trial.key)
             self._fill(trial.number)
             self.misses = 0  # a trial all the same, though of another file: no draw was in vain
             return
-        trial = replace(trial, cell=cell)
+        trial = own
         record = replace(record, trial=trial)
         if self._was_drawn(trial):
             self._sample(trial.number)
@@ -227,12 +228,11 @@ class Search:
             return False
         return canonical_json(trial.cell) not in self.cells and dict(trial.cell) not in self.experiment.search.include
 
-    def _own_cell(self, trial: Trial) -> Cell | None:
-        """The trial's cell in the file as it now is; None when the file does not ask for it, or for fewer drawn cells."""
+    def _own(self, trial: Trial) -> Trial | None:
+        """The trial with its cell in the file as it now is; None when that does not ask for it, or for fewer drawn cells."""
         cell = self.asked.cell_of(trial)
-        if cell is None or (self._is_drawn(replace(trial, cell=cell)) and self.drawn >= self.asked.to_draw):
-            return None
-        return cell
+        own = None if cell is None else replace(trial, cell=cell)
+        return None if own and self._is_drawn(own) and self.drawn >= self.asked.to_draw else own
 
     def _replay(self, record: Record) -> None:
         self.report(record.trial, record.history)

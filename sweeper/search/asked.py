@@ -29,8 +29,28 @@ class Asked:
         self.experiment, self.fingerprint, self.code = experiment, fingerprint, code
         self.seeds, self.is_grid = experiment.search.seeds, experiment.search.method == "grid"
         self.space = Space.of(experiment.search)
+        self._in_train: dict[tuple[str, str], Any] = {}  # settings as a config has them, by name and value as written
 
     def config(self, cell: Cell, seed: int) -> dict[str, Any]:
+        """A trial's config; where the cell changes `train` alone it is put together from settings that were read before."""
+        places = {name: setting_steps(name) for name in cell}
+        if any(len(steps) != 2 or steps[0] != "train" for steps in places.values()):
+            return self._read_config(cell, seed)
+        train = {steps[1]: self._train_setting(name, steps[1], cell[name]) for name, steps in places.items()}
+        return {**self._base, "train": {**self._base["train"], **train}, "seed": seed}
+
+    @cached_property
+    def _base(self) -> Mapping[str, Any]:
+        return self._read_config({}, self.seeds[0])
+
+    def _train_setting(self, name: str, setting: str, value: Any) -> Any:
+        """No setting of `train` is read otherwise for what another one is."""
+        at = (name, repr(value))
+        if at not in self._in_train:
+            self._in_train[at] = self._read_config({name: value}, self.seeds[0])["train"][setting]
+        return self._in_train[at]
+
+    def _read_config(self, cell: Cell, seed: int) -> dict[str, Any]:
         settings = settings_for(self.experiment, cell, seed)
         fingerprint, code = self.fingerprint(settings.data), self.code(settings.model.name)
         return config_for(settings, fingerprint, code, self.experiment.objective)
