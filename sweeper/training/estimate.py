@@ -1,5 +1,6 @@
 """What a model costs on this machine: parameters, FLOPs, memory and seconds, from a few steps that change nothing."""
 
+import math
 import time
 
 from torch import Tensor
@@ -25,12 +26,12 @@ def measure(settings: Settings, dataset: Dataset, indices: Indices, machine: Mac
     trainer.network.train()
     with FlopCounterMode(display=False) as counter:
         trainer.step(batch, settings.train.lr)
-    steps, more, start = 0, 1, time.perf_counter()
-    while time.perf_counter() - start < MEASURED_SECONDS:
+    steps, more, seconds, start = 0, 1, 0.0, time.perf_counter()
+    while not steps or seconds < MEASURED_SECONDS:
         last_2 = [trainer.step(batch, settings.train.lr) for _ in range(more)][-1]
         last_2.tolist()  # waits for the device: as seldom as may be, for training never does
-        steps, more = steps + more, 2 * more
-    seconds = time.perf_counter() - start
+        steps, seconds = steps + more, time.perf_counter() - start
+        more = min(2 * more, math.ceil(steps * (MEASURED_SECONDS / seconds - 1)))
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     peak_mib = peak_memory_mib(trainer.device) if trainer.device.type == "cuda" else _held_mib(trainer)
     return Cost(parameters, counter.get_total_flops() / len(at_N) / 1e9, peak_mib, steps * len(at_N) / seconds)
