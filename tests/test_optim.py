@@ -1,6 +1,9 @@
 """Optimisers against their equations in numpy, clipping and the average of the weights against theirs."""
 
+import copy
 import hashlib
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +86,42 @@ def test_a_weight_may_have_no_gradient_in_the_first_steps(name: Any) -> None:
         later.grad = None if gradient is None else torch.from_numpy(gradient).float()
         optimizer.step()
     assert np.array_equal(later.detach().numpy(), trained(train))
+
+
+UNCOMPILED = """
+import sys, torch
+from sweeper.experiment import Train
+from sweeper.training.optim import make_optimizer
+for name in ("sgd", "adam", "adamw"):
+    parameter = torch.nn.Parameter(torch.ones(6))
+    optimizer = make_optimizer([parameter], Train(optimizer=name))
+    optimizer.zero_grad(set_to_none=True)
+    (parameter**2).sum().backward()
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_an_optimiser_does_not_bring_in_the_compiler() -> None:
+    assert subprocess.run([sys.executable, "-c", UNCOMPILED], capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
+def test_an_optimiser_is_torch_s_own_bit_for_bit_and_takes_up_its_state(name: Any, kind: Any) -> None:
+    train = Train(optimizer=name, lr=RATE, momentum=0.0 if name == "sgd" else BETA1, beta2=BETA2, weight_decay=0.1)
+    named = {} if name == "sgd" else {"betas": (BETA1, BETA2)}
+    ours, theirs = nn.Parameter(torch.ones(6)), nn.Parameter(torch.ones(6))
+    own, other = make_optimizer([ours], train), kind([theirs], lr=RATE, weight_decay=0.1, fused=True, **named)
+    for gradient in gradients():
+        for parameter, optimizer in ((ours, own), (theirs, other)):
+            parameter.grad = torch.from_numpy(gradient).float()
+            optimizer.step()
+        own.load_state_dict(copy.deepcopy(other.state_dict()))
+    assert isinstance(own, kind)
+    assert torch.equal(ours, theirs)
 
 
 # Clipping

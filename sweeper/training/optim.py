@@ -1,8 +1,9 @@
 """Optimisers, and the average of the weights that they leave."""
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -11,6 +12,21 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from sweeper.experiment import Train
 
 Parameters = Iterable[nn.Parameter]
+K = TypeVar("K", bound=torch.optim.Optimizer)
+
+
+def _uncompiled(kind: type[K]) -> type[K]:
+    """An optimiser without what torch wraps around its methods for `torch.compile`, whose import takes 1.5 s.
+
+    No optimiser is compiled here. A step computes what it did, without gradients as of any that is not `differentiable`.
+    """
+    wrapped = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in wrapped}
+    step = torch.no_grad()(inspect.unwrap(kind.step))
+    return cast("type[K]", type(kind.__name__, (kind,), {**plain, "step": step}))
+
+
+SGD, Adam, AdamW = _uncompiled(torch.optim.SGD), _uncompiled(torch.optim.Adam), _uncompiled(torch.optim.AdamW)
 
 
 def make_optimizer(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
@@ -20,7 +36,7 @@ def make_optimizer(parameters: Parameters, train: Train) -> torch.optim.Optimize
 
 def sgd(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
     """SGD with momentum, and Nesterov's when asked for (Sutskever et al. 2013); weight decay is L2."""
-    optimizer = torch.optim.SGD(
+    optimizer = SGD(
         parameters,
         lr=train.lr,
         momentum=train.momentum,
@@ -38,13 +54,13 @@ def sgd(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
 def adam(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
     """Adam (Kingma and Ba 2015) with `momentum` as its beta1; weight decay is L2."""
     betas = (train.momentum, train.beta2)
-    return torch.optim.Adam(parameters, lr=train.lr, betas=betas, weight_decay=train.weight_decay, fused=True)
+    return Adam(parameters, lr=train.lr, betas=betas, weight_decay=train.weight_decay, fused=True)
 
 
 def adamw(parameters: Parameters, train: Train) -> torch.optim.Optimizer:
     """Adam whose weight decay shrinks the weights by themselves (Loshchilov and Hutter 2019)."""
     betas = (train.momentum, train.beta2)
-    return torch.optim.AdamW(parameters, lr=train.lr, betas=betas, weight_decay=train.weight_decay, fused=True)
+    return AdamW(parameters, lr=train.lr, betas=betas, weight_decay=train.weight_decay, fused=True)
 
 
 OPTIMIZERS: dict[str, Callable[[Parameters, Train], torch.optim.Optimizer]] = {
