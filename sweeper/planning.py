@@ -94,9 +94,7 @@ def reckon(sweep: Sweep, experiment: Experiment, is_anew: bool = False) -> Plan:
 
     What was measured here within a day is taken as it is, unless `is_anew`. Raises PlanError, UnfitSettingsError.
     """
-    sweeping = Sweeping.of(
-        sweep, experiment, has_rows=False
-    )  # nothing is judged: what there is to run is known without
+    sweeping = Sweeping.of(sweep, experiment, has_rows=False)  # nothing is judged here
     check_splits(sweeping)
     search = sweeping.search(1)
     ended = Counter(
