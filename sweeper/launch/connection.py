@@ -71,16 +71,15 @@ def cluster(address: str | None, modules: Sequence[str] = ()) -> Iterator[Head]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver tells of failures itself
     own = children(os.getpid()) - others
     head = Head(str(ray.get_runtime_context().gcs_address), _own_node(), is_own=not address)
-    try:
-        with _silence():
+    with _silence():
+        try:
             yield head
-    finally:
-        head.leave()
-        if head.is_silent:
-            atexit.unregister(ray.shutdown)  # it would wait for the head
-        else:
-            threading.Thread(target=_end, args=(own,), name="ending Ray", daemon=True).start()
-            with _silence():
+        finally:
+            head.leave()
+            if head.is_silent:
+                atexit.unregister(ray.shutdown)  # it would wait for the head
+            else:
+                threading.Thread(target=_end, args=(own,), name="ending Ray", daemon=True).start()
                 ray.shutdown()
 
 
