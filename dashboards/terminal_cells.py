@@ -34,7 +34,7 @@ def print_cells(
     cut = f"The first {len(shown)}" if len(shown) < len(cells) else "All"
     number, trials = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}", cells["seeds"].sum()
     lines = [f"{number} of {trials} trial{'' if trials == 1 else 's'}. {cut} by mean {metric} ({mode}){star}."]
-    lines += ["Mean ± standard deviation over a cell's complete trials."]
+    lines += ["Mean ± standard deviation over a cell's complete trials."] if cells["complete"].max() > 1 else []
     for line in [*lines, *told_dropped(dropped)]:
         console.print(Text(line, style="dim"))
 

@@ -90,7 +90,7 @@ def test_class_counts_are_those_of_the_files(sweep: Sweep) -> None:
         shares: dict[str, list[float]] = {}
         for place, trial in enumerate(view.trials):
             path = Path(sweep.trial(keys[trial]).artifacts.path) / "per_class.csv"
-            rows = [row for row in csv.DictReader(path.open()) if row["split"] == view.split]
+            rows = [row for row in csv.DictReader(path.read_text().splitlines()) if row["split"] == view.split]
             assert view.names == [row["class"] for row in rows]
             assert view.correct[place] == [int(row["correct"]) for row in rows]
             assert view.images[place] == [int(row["images"]) for row in rows]

@@ -48,7 +48,7 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     assert imported_by("import sweeper.cli") == []
 
 
-@pytest.mark.parametrize("module", ["reading", "space", "trial", "store", "progress"])
+@pytest.mark.parametrize("module", ["reading", "space", "trial", "store", "progress", "search"])
 def test_reading_an_experiment_and_a_folder_loads_nothing_heavy(module: str) -> None:
     assert imported_by(f"import sweeper.{module}") == []
 

@@ -227,6 +227,8 @@ WRONG: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "database without a path": (
         "tracking: {uri: 'sqlite://here.db'}", "f.yaml:4: tracking.uri", ("write sqlite:///PATH with three slashes",),
     ),
+    "folder": ("tracking: {uri: mlruns}", "f.yaml:4: tracking.uri", ("which is a folder", "sqlite:///PATH/mlflow.db")),
+    "folder as an address": ("tracking: {uri: 'file:///runs'}", "f.yaml:4: tracking.uri", ("which is a folder",)),
     "no server": ("tracking: {uri: 'https://'}", "f.yaml:4: tracking.uri", ("names no server", "http://HOST:PORT")),
     "unknown key in tracking": ("tracking: {url: x}", "f.yaml:4: tracking.url", ("did you mean `uri`?",)),
     "word for a number": ("train: {lr: fast}", "f.yaml:4: train.lr", ('given "fast"', "allowed a number")),

@@ -14,7 +14,7 @@ from typing import Any
 from sweeper.causes import is_of_files
 from sweeper.experiment import Data, Experiment, to_plain
 from sweeper.search.asked import Asked
-from sweeper.search.judge import Idle, Judge
+from sweeper.search.idle import Idle
 from sweeper.space.domain import Cell
 from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json, trial_key
@@ -44,7 +44,11 @@ class Search:
         self.space, self.seeds = self.asked.space, experiment.search.seeds
         has_judge = bool(experiment.pruning) or not self.asked.is_grid
         self.window = window if has_judge else None
-        self.judge = (Judge if has_judge else Idle)(experiment, self.space, self.window)
+        self.judge = Idle()
+        if has_judge:
+            from sweeper.search.judge import Judge  # and Optuna
+
+            self.judge = Judge(experiment, self.space, self.window)
         self.known: set[str] = set()  # keys of trials that have a number
         self.others: set[str] = set()  # keys of trials in the folder that the file does not ask for
         self.cells: dict[str, tuple[Cell, set[int]]] = {}  # their cells, with the seeds tried

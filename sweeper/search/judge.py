@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from sweeper.experiment import Experiment
+from sweeper.search.idle import Idle
 from sweeper.search.study import (
     FAIL,
     OPTUNA_STATES,
@@ -28,7 +29,7 @@ from sweeper.trial import Trial, TrialState
 MARKING_PRUNERS = ("successive_halving", "hyperband", "patient")  # these mark trials as they judge them, or may
 
 
-class Judge:
+class Judge(Idle):
     """A study in memory, rebuilt from a sweep's folder, that looks back no further than `window` allows (see `Search`)."""
 
     def __init__(self, experiment: Experiment, space: Space, window: int | None) -> None:
@@ -40,17 +41,14 @@ class Judge:
         self.distributions = {axis.label: distribution(axis) for axis in space.axes}
 
     def add(self, cell: Mapping[str, Any]) -> None:
-        """The next number, of a trial with a cell; without parameters where that is none of the space."""
         params = self._params(cell) if self.space.spans(cell) else {}
         self.storage.add(self.study, params, {name: self.distributions[name] for name in params})
 
     def skip(self, number: int) -> None:
-        """The next number, which no trial has."""
         self.storage.add(self.study, {}, {})
         self.storage.set_trial_state_values(number, FAIL)
 
     def sample(self, number: int, method: str) -> Cell:
-        """The next number's cell, drawn."""
         self._look_back_from(number, is_sampling=True)
         with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
             self.study.sampler = make_sampler(method, self.experiment.search.seeds[0], number)
@@ -58,16 +56,13 @@ class Judge:
         return {name: value for axis in self.space.axes for name, value in values_of(axis, drawn.params).items()}
 
     def set_cell(self, number: int, cell: Mapping[str, Any]) -> None:
-        """Give a drawn number the cell that it had before the study was lost."""
         self.storage.set_params(number, self._params(cell), self.distributions)
 
     def forget(self, number: int) -> None:
-        """Let a drawn number be no trial's."""
         self.storage.set_params(number, {}, {})
         self.storage.set_trial_state_values(number, FAIL)
 
     def report(self, trial: Trial, history: Iterable[Row]) -> None:
-        """See `Search.report`."""
         values = self._objective_values(history)
         known = self.storage.get_trial(trial.number).intermediate_values
         if self.marks and list(known) != list(values)[:-1]:
@@ -78,14 +73,12 @@ class Judge:
         self.storage.set_values(trial.number, values)
 
     def should_prune(self, trial: Trial) -> bool:
-        """See `Search.should_prune`."""
         if self.pruner is None:
             return False
         self._look_back_from(trial.number)
         return bool(self.pruner.prune(self.study, self.storage.get_trial(trial.number)))
 
     def tell(self, trial: Trial, result: Result) -> None:
-        """See `Search.tell`."""
         if self._objective_values(result.history) != self.storage.get_trial(trial.number).intermediate_values:
             self.report(trial, result.history)
         state, value = result.state, result.summary.get(self.experiment.objective.metric, math.nan)
@@ -95,7 +88,6 @@ class Judge:
         self.storage.set_trial_state_values(trial.number, OPTUNA_STATES[state], values)
 
     def replay(self, trial: Trial, result: Result) -> None:
-        """Take in how a trial ended in an earlier run."""
         diverged = result.history[-1:] if result.state is TrialState.DIVERGED else ()  # a row that is not judged
         if self.marks and not self._objective_values(diverged):
             self.should_prune(trial)
@@ -112,19 +104,3 @@ class Judge:
         metric = self.experiment.objective.metric
         values = {int(row["epoch"]): row[metric] for row in history if metric in row}
         return {epoch: value for epoch, value in values.items() if math.isfinite(value)}
-
-
-class Idle(Judge):
-    """Of a grid without a pruner, which draws nothing and stops nothing: it keeps nothing of 10,000 trials."""
-
-    def add(self, cell: Mapping[str, Any]) -> None:
-        pass
-
-    def skip(self, number: int) -> None:
-        pass
-
-    def report(self, trial: Trial, history: Iterable[Row]) -> None:
-        pass
-
-    def tell(self, trial: Trial, result: Result) -> None:
-        pass
