@@ -21,6 +21,7 @@ from sweeper.reading import read_experiment
 from sweeper.search import MAX_MISSES, Search, goes_on
 from sweeper.search import study as pieces
 from sweeper.search.asked import Asked, count_of
+from sweeper.search.judge import Judge
 from sweeper.store import Record, Result, Row, StoreError
 from sweeper.trial import Trial, TrialState, canonical_json, config_for, settings_for
 
@@ -211,7 +212,11 @@ def row_of(trial: Trial, epoch: int) -> Row:
 
 
 def frozen(search: Search) -> list[dict[str, Any]]:
-    """The study's trials by their public fields, and what pruners wrote on those that have ended."""
+    """The study's trials by their public fields, and what pruners wrote on those that have ended; a plain grid has none."""
+    if not isinstance(search.judge, Judge):
+        assert search.asked.is_grid
+        assert not search.experiment.pruning
+        return []
     search.judge.storage.limit, search.judge.storage.is_sampling = None, False
     return [
         {
