@@ -21,7 +21,10 @@ class Tile(NamedTuple):
 def headline(sweep: SweepTables, view: Overview, board: Leaderboard, cells: CellBoard | None) -> str:
     """What came out, in one sentence; or why nothing did."""
     what = metric_label(sweep.metric)
-    if cells and best_cell(cells, sweep.metric):
+    if cells and (first := best_cell(cells, sweep.metric)):
+        if len(cells.rows) == 1:
+            reached = _spread_with_unit(first, sweep.metric)
+            return f"The trials differ by their seeds alone: in the mean they reach {reached} {what}."
         return f"{cells.labels[0]} has the best {what} in the mean over its complete seeds."
     if board.best is not None and view.best is not None:
         provisional = "" if view.best["state"] == "complete" else " so far, though pruned: no trial is complete"
