@@ -13,6 +13,7 @@ from pathlib import Path
 
 from sweeper.data import default_cache
 from sweeper.launch import cluster_facts
+from sweeper.reading.address import wrong_address
 from sweeper.store import Folder, StoreError
 from sweeper.text.redaction import redacted
 from sweeper.tracking import stored_uri
@@ -124,6 +125,8 @@ def _place(url: str, remedy: str) -> tuple[Health, str]:
 
 
 def _tracking(uri: str) -> tuple[Health, str]:
+    if told := wrong_address(uri):
+        return Health.TROUBLE, told
     file = sqlite_path(uri)
     if file is not None and not file.exists():
         return Health.FINE, f"{redacted(uri)}, made by the first sweep"

@@ -40,6 +40,12 @@ def test_a_home_that_cannot_be_written_to_is_trouble_for_ray(tmp_path: Path, mon
     assert "token" in finding.told
 
 
+def test_an_address_that_is_no_tracking_store_is_trouble(tmp_path: Path) -> None:
+    finding = found("tracking", tmp_path, "mlruns")
+    assert finding.health is Health.TROUBLE
+    assert "write sqlite:///PATH/mlflow.db" in finding.told
+
+
 def test_a_tracking_server_that_is_down_is_noted_without_its_password(tmp_path: Path) -> None:
     finding = found("tracking", tmp_path, f"http://me:canary@127.0.0.1:{free_port()}")
     assert finding.health is Health.NOTE
