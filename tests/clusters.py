@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from itertools import chain
 from pathlib import Path
@@ -82,15 +82,15 @@ class Machine:
         self, *command: object, environment: Mapping[str, str] | None = None, cwd: Path = ROOT, log: str | None = None
     ) -> subprocess.Popen[str]:
         """Start a command there. Its output goes to pipes, or to a file of the machine's `logs` when that is named."""
-        out = open(self.logs / log, "w") if log else subprocess.PIPE  # noqa: SIM115 - the command's own from now on
-        return subprocess.Popen(
-            self.words(command, cwd),
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT if log else subprocess.PIPE,
-            text=True,
-            env={**os.environ, **self.network.environment, **(environment or {})},
-        )
+        with open(self.logs / log, "w") if log else nullcontext() as out:
+            return subprocess.Popen(
+                self.words(command, cwd),
+                stdin=subprocess.DEVNULL,
+                stdout=out or subprocess.PIPE,
+                stderr=subprocess.STDOUT if log else subprocess.PIPE,
+                text=True,
+                env={**os.environ, **self.network.environment, **(environment or {})},
+            )
 
     def run(self, *command: object, environment: Mapping[str, str] | None = None, cwd: Path = ROOT) -> str:
         """Run a command there to its end; returns its output, or raises with it."""

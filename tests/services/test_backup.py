@@ -75,10 +75,10 @@ class Terminal:
         """Run a command in a container, from a file or to a new one."""
         assert file
         words = service.machine.words(service.words(command))
-        if file.exists():
-            subprocess.run(words, stdin=file.open("rb"), check=True, cwd="/", timeout=120)
-        else:
-            subprocess.run(words, stdout=file.open("xb"), check=True, cwd="/", timeout=120)
+        is_input = file.exists()
+        with file.open("rb" if is_input else "xb") as pipe:
+            of = {"stdin": pipe} if is_input else {"stdout": pipe}
+            subprocess.run(words, **of, check=True, cwd="/", timeout=120)
 
 
 def test_what_was_lost_is_brought_back(stack: Stack, tmp_path: Path) -> None:
