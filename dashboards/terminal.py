@@ -132,12 +132,20 @@ def _notes(
 ) -> list[str]:
     states = trials["state"].value_counts()
     counts = ", ".join(f"{states[state]} {state}" for state in STATES if state in states)
-    number = f"{len(trials)} trial{'' if len(trials) == 1 else 's'}"
-    cut = f"The first {shown}" if shown < len(trials) else "All"
-    star = "; * is best" if has_winner else ""
-    lines = [f"{number}: {counts}. {cut} by {ranking}{star}." if counts else "No trials yet."]
+    order = told_order(shown, len(trials), ranking, has_winner)
+    lines = [f"{counted(len(trials), 'trial')}: {counts}. {order}" if counts else "No trials yet."]
     lines += [f"Curves: {ranking.split()[0]} by epoch, from {scale[0]:.4g} (▁) to {scale[1]:.4g} (█)."] if scale else []
     return [*lines, *told_dropped(dropped)]
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def told_order(shown: int, total: int, ranking: str, has_winner: bool) -> str:
+    """ "The first 10 by val/top1 (max); * is best." """
+    cut = f"The first {shown}" if shown < total else "All"
+    return f"{cut} by {ranking}{'; * is best' if has_winner else ''}."
 
 
 def told_dropped(dropped: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from sweeper.dashboards.levels import varies
 from sweeper.dashboards.ranking import objective
-from sweeper.dashboards.terminal import fitting, ranked_rows, short_number, told_dropped
+from sweeper.dashboards.terminal import counted, fitting, ranked_rows, short_number, told_dropped, told_order
 
 
 def print_cells(
@@ -30,10 +30,8 @@ def print_cells(
     marks = ["*" if has_winner and not row else "" for row in range(len(shown))]
     states = ["complete" if complete else "pruned" for complete in shown["complete"]]
     console.print(ranked_rows(marks, columns, states))
-    star = "; * is best" if has_winner else ""
-    cut = f"The first {len(shown)}" if len(shown) < len(cells) else "All"
-    number, trials = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}", cells["seeds"].sum()
-    lines = [f"{number} of {trials} trial{'' if trials == 1 else 's'}. {cut} by mean {metric} ({mode}){star}."]
+    number = f"{counted(len(cells), 'cell')} of {counted(int(cells['seeds'].sum()), 'trial')}"
+    lines = [f"{number}. {told_order(len(shown), len(cells), f'mean {metric} ({mode})', has_winner)}"]
     lines += ["Mean ± standard deviation over a cell's complete trials."] if cells["complete"].max() > 1 else []
     for line in [*lines, *told_dropped(dropped)]:
         console.print(Text(line, style="dim"))

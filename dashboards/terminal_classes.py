@@ -12,7 +12,7 @@ from rich.text import Text
 
 from sweeper.dashboards.classes import ClassCounts, class_counts
 from sweeper.dashboards.ranking import best
-from sweeper.dashboards.terminal import BEST, GAP, clipped, plain_table
+from sweeper.dashboards.terminal import BEST, GAP, clipped, counted, plain_table
 from sweeper.dashboards.views import SweepTables, by_rank
 
 MOST_TRIALS = 5
@@ -121,7 +121,7 @@ def _notes(counts: ClassCounts, trials: int, headings: Sequence[str], has_winner
     split = {"test": "test", "val": "validation"}[counts.split]
     star = "; * is best" if has_winner else ""
     classes = f"{len(counts.names)} class{'' if len(counts.names) == 1 else 'es'}"
-    shown = f"{len(headings)} of {trials} trial{'' if trials == 1 else 's'}"
+    shown = f"{len(headings)} of {counted(trials, 'trial')}"
     highest = "; the highest of each class stands out" if len(headings) > 1 else ""
     lines = [f"{classes} of the {split} images, hardest first (mean over complete trials)."]
     lines += [f"{shown}, best first{star}{highest}."]

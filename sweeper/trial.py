@@ -11,14 +11,13 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sweeper.experiment import DATA_ACCESS, Experiment, Objective, Settings, to_plain
+from sweeper.experiment import DATA_ACCESS, SCALARS, Experiment, Objective, Settings, to_plain
 from sweeper.space.setting import as_setting, setting_steps, with_setting
 
 KEY_DIGITS = 12
 SHORT_NAME_LENGTH = 100
 CODE, OBJECTIVE = "code", "objective"
 BY_TOP1 = Objective()
-SCALARS = (str, int, type(None))
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 _WHOLE_FLOATS = (".0,", ".0}", ".0]", "e+")  # how they end; a text that looks alike costs a second look
 
@@ -171,10 +170,10 @@ def canonical_json(value: Any) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    if isinstance(value, SCALARS):
-        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
+    if isinstance(value, SCALARS):
+        return value
     if isinstance(value, Mapping):
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -666,6 +666,9 @@ def test_a_sweep_that_began_before_a_rule_came_is_read_nevertheless() -> None:
     text = f"{BASE}search: {{space: {{beta2: [0.9, 0.99]}}}}\n"
     assert [mistake.split(": ")[1] for mistake in mistakes(text)] == ["search.space.beta2"]
     assert read_stored(text, "stored.yaml").search.space == {"beta2": [0.9, 0.99]}
+    folder = f"{BASE}tracking: {{uri: mlruns}}\n"
+    assert [mistake.split(": ")[1] for mistake in mistakes(folder)] == ["tracking.uri"]
+    assert read_stored(folder, "stored.yaml").tracking.uri == "mlruns"
     with pytest.raises(ExperimentError, match="momentun"):
         read_stored(f"{BASE}search: {{space: {{momentun: [0.9]}}}}\n", "stored.yaml")
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sweeper.experiment import Experiment, Train, to_plain
 from sweeper.reading.agreement import check_agreement
 from sweeper.reading.axes import check_search
-from sweeper.reading.checks import check
+from sweeper.reading.checks import check, check_tracking
 from sweeper.reading.complaints import adapter, experiment_schema, explain
 from sweeper.reading.mistakes import ExperimentError, Path, Source
 from sweeper.reading.source import read_source, set_value, write_source
@@ -26,7 +26,8 @@ def read_experiment(text: str, file: str, settings: Iterable[str] = ()) -> Exper
 
 
 def read_stored(text: str, file: str) -> Experiment:
-    """The experiment that a sweep's folder keeps: rules on which settings agree may have come since it began.
+    """The experiment that a sweep's folder keeps: rules on which settings agree, and on where metrics are sent,
+    may have come since it began.
 
     Raises ExperimentError as `read_experiment`.
     """
@@ -43,6 +44,7 @@ def _read(text: str, file: str, settings: Iterable[str], is_new: bool) -> Experi
     check(source)
     axes = check_search(source)
     if is_new:
+        check_tracking(source)
         check_agreement(source, axes)
     if experiment and not source.mistakes:
         _check_changed(source, filter(None, changed), experiment)

@@ -25,7 +25,6 @@ def check(source: Source) -> None:
     _check_pruner(source, ("pruning",), source.at(("pruning",)))
     _check_objective(source)
     _check_resources(source)
-    _check_tracking(source)
 
 
 def _check_name(source: Source) -> None:
@@ -46,7 +45,7 @@ def _check_data(source: Source) -> None:
     check_augment(source, ("data", "augment"), source.at(("data", "augment")))
 
 
-def _check_tracking(source: Source) -> None:
+def check_tracking(source: Source) -> None:
     uri = source.at(("tracking", "uri"))
     if isinstance(uri, str) and (told := wrong_address(uri)):
         source.add(("tracking", "uri"), told)
