@@ -34,7 +34,7 @@ def class_counts(tables: SweepTables) -> tuple[ClassCounts, ...]:
 def _class_counts(trials: pd.DataFrame, per_class: pd.DataFrame, split: str) -> ClassCounts:
     rows = per_class[per_class["split"] == split].drop_duplicates(["key", "id", "class"])
     classes = rows.drop_duplicates(["id", "class"]).sort_values("class_index", kind="stable")
-    with_rows = trials["key"].isin(rows["key"])
+    with_rows = trials["key"].isin(rows["key"].unique())
     keys = trials["key"][with_rows]
     columns = pd.MultiIndex.from_frame(classes[["id", "class"]])
     wide = (rows.pivot(index="key", columns=["id", "class"], values=what) for what in ("images", "correct"))

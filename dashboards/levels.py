@@ -39,7 +39,8 @@ def _argument(value: Any) -> str:
 
 
 def varies(values: pd.Series) -> bool:
-    return len({label(value) for value in values}) > 1
+    distinct = values if values.dtype == object else values.unique()  # objects may be lists, which have no hash
+    return len({label(value) for value in distinct.tolist()}) > 1
 
 
 def holds_numbers(values: pd.Series) -> bool:

@@ -52,9 +52,10 @@ def image_sets(tables: SweepTables, budget: int) -> tuple[Images, ...]:
     set. Trials are in one set when their images, labels and classes are the same.
     """
     trials = by_rank(tables)
-    classes, cells = _classes(tables.per_class), cell_numbers(trials, tables.axes)
+    read, cells = trials["key"].head(MOST_TRIALS), cell_numbers(trials, tables.axes)
+    classes = _classes(tables.per_class[tables.per_class["key"].isin(read)])
     sets: dict[tuple[object, ...], Images] = {}
-    for position, key in enumerate(trials["key"].head(MOST_TRIALS)):
+    for position, key in enumerate(read):
         answers = _answers(tables.predictions.get(key))
         if answers is None:
             continue

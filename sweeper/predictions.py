@@ -54,6 +54,6 @@ def _parsed(content: bytes) -> pd.DataFrame:
     """One thread and only these columns: a thousand small files are read in about a second."""
     table = pq.ParquetFile(pa.BufferReader(content)).read(columns=list(COLUMNS), use_threads=False)
     frame: pd.DataFrame = table.select(COLUMNS).to_pandas(use_threads=False)
-    if len(frame) and frame[["label", "prediction"]].astype("int64").to_numpy().min() < 0:
+    if any((frame[name].astype("int64") < 0).any() for name in ("label", "prediction")):
         raise ValueError("a class is negative")
     return frame
